@@ -13,11 +13,15 @@ use memobj_process::addr::Addr;
 use memobj_process::elf::ElfCache;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::target::Target;
-use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
+use memobj_process::target::watchpoint::{MAX_WATCHPOINTS, Watchpoint};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::interpreters::{Interpreter, interpreters};
-use crate::support::{Background, Tool, workspace};
+use crate::support::{Background, Tool, wait_until, workspace};
+
+/// A machine that is busy delays everything.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts `tests/targets/adds.py`; returns its own description.
 fn program(interpreter: &Interpreter) -> (Background, Value) {
@@ -97,4 +101,57 @@ fn adding_lines_match_the_program() {
             all.len()
         );
     }
+}
+
+/// Whether a process has a perf event open: it watches something.
+fn is_watching(pid: u32) -> bool {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    files.flatten().any(|file| {
+        std::fs::read_link(file.path()).is_ok_and(|link| link.ends_with("anon_inode:[perf_event]"))
+    })
+}
+
+/// Takes every watchpoint of every thread, for a moment.
+fn take_all_watchpoints(pid: u32) -> Result<(), String> {
+    let target = Target::attach(pid).unwrap();
+    // Any word will do.
+    let word = target.memory().regions().first().unwrap().start;
+    let arm = |_| Watchpoint::arm(&target, word, 1).map_err(|error| error.to_string());
+    (0..MAX_WATCHPOINTS).map(arm).collect::<Result<Vec<_>, _>>().map(drop)
+}
+
+#[test]
+fn killed_watch_leaves_nothing() {
+    let Some(interpreter) = interpreters().iter().find(|interpreter| !interpreter.debug) else {
+        crate::skip!("no Python on this machine")
+    };
+    for signals in [&[Signal::KILL][..], &[Signal::STOP, Signal::KILL], &[Signal::INT], &[Signal::HUP]] {
+        // Six additions a second: the watch goes on for seconds.
+        let file = workspace::root().join("tests/targets/leaks/shapes.py");
+        let mut target = Tool::new(&interpreter.program).args(["-I", "-S", "-B"]).arg(&file);
+        target = target.arg("class_attribute").env("RATE", "6");
+        let mut target = target.start();
+        target.wait_line("ready ");
+        if let Err(refused) = take_all_watchpoints(target.pid()) {
+            crate::skip!("{refused}");
+        }
+        let memobj = Tool::ours("memobj").args(["--leaks", "--for", "2s", "-i", "0.5", "-p"]);
+        let memobj = memobj.arg(target.pid().to_string()).start();
+        wait_until(LIMIT, "a watch", || is_watching(memobj.pid()));
+        signals.iter().for_each(|&signal| memobj.signal(signal));
+        memobj.finish(LIMIT);
+        let threads = procfs_states(target.pid());
+        assert!(
+            !threads.is_empty() && threads.iter().all(|state| !matches!(state, 't' | 'T')),
+            "{threads:?}"
+        );
+        take_all_watchpoints(target.pid()).unwrap_or_else(|error| panic!("{signals:?}: {error}"));
+    }
+}
+
+/// The states of the threads of a process (proc_pid_stat(5)).
+fn procfs_states(pid: u32) -> Vec<char> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }

@@ -386,3 +386,18 @@ fn native_memory_belongs_to_its_entries() {
     assert_near(leak["native_bytes_per_minute"].as_f64().unwrap() * minutes, grown, 0.25, &run);
     assert!(record["memory"]["explained_bytes"].as_f64().unwrap() >= grown * 0.8, "{run}");
 }
+
+#[test]
+fn code_that_names_the_holder_is_a_candidate() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    // A method, a subscript, and a variable of the function itself.
+    for shape in ["class_attribute", "leak_beside_churn", "local_variable"] {
+        let run = look(&start(interpreter, shape));
+        let candidates = only_leak(&run)["candidates"].clone();
+        let candidates = candidates.as_array().unwrap();
+        let is_named = |line: &Value| {
+            line["function"] == shape && line["file"].as_str().is_some_and(|file| file.ends_with("shapes.py"))
+        };
+        assert!(candidates.iter().any(is_named), "{shape}: {run}");
+    }
+}

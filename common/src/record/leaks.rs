@@ -182,6 +182,9 @@ pub struct Leak {
     pub side_effect_of: Option<Arc<str>>,
     /// The lines of code that add to the container; `null` if it was not watched.
     pub additions: Option<Additions>,
+    /// Functions that name the container, with their first lines: they may add to it. At most three.
+    #[serde(default)]
+    pub candidates: Vec<CodeLine>,
 }
 
 /// Additions to a container that were seen while its count was watched.
@@ -217,6 +220,17 @@ pub struct CodeLine {
     pub file: Arc<str>,
     /// The line in that file; `null` if the instruction has none.
     pub line: Option<u32>,
+}
+
+impl CodeLine {
+    /// Whether the line is of the standard library or an installed package.
+    pub fn is_library(&self) -> bool {
+        let file = &*self.file;
+        file.starts_with('<')
+            || file.contains("/site-packages/")
+            || file.contains("/dist-packages/")
+            || file.contains("/lib/python")
+    }
 }
 
 /// Growth of a type at a holder.

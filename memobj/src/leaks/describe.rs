@@ -138,6 +138,7 @@ impl LeakFinder<'_, '_> {
             max_entries: limited.and_then(|(node, rate)| self.limit(names, node, rate)),
             side_effect_of: None,
             additions: None,
+            candidates: Vec::new(),
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {

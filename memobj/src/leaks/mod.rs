@@ -14,6 +14,7 @@ mod describe;
 mod entries;
 mod find;
 mod limits;
+mod mentions;
 mod native;
 mod side_effects;
 mod threads;
@@ -92,10 +93,18 @@ impl Watchable {
     fn read<M: Memory>(
         names: &mut NameReader<'_, '_, M>,
         holders: &Holders<'_>,
-        found: &[Candidate],
+        found: &mut [Candidate],
     ) -> Self {
+        let graph = holders.graph();
+        let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
+        let codes: Vec<NodeId> = graph.object_nodes().filter(is_code).collect();
+        let own = found.iter_mut().filter(|candidate| candidate.leak.side_effect_of.is_none());
+        for candidate in own.take(MAX_WATCHPOINTS) {
+            candidate.leak.candidates =
+                mentions::functions_that_name(names, holders, &codes, &candidate.leak);
+        }
         let counts: Vec<(usize, Addr)> = (0..)
-            .zip(found)
+            .zip(&*found)
             .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .filter_map(|(number, candidate)| {
                 Some((number, additions::count_address(names, holders, candidate.container?)?))
@@ -105,9 +114,7 @@ impl Watchable {
         if counts.is_empty() {
             return Self::default();
         }
-        let graph = holders.graph();
-        let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
-        let codes = graph.object_nodes().filter(is_code).filter_map(|node| graph.address(node));
+        let codes = codes.into_iter().filter_map(|node| graph.address(node));
         Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
     }
 }
@@ -237,8 +244,8 @@ impl LeakTracker {
             found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());
         let (slowing, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.slows_down);
-        let found = without_side_effects_of(found, filling.iter().chain(&slowing));
-        self.watchable = Watchable::read(names, holders, &found);
+        let mut found = without_side_effects_of(found, filling.iter().chain(&slowing));
+        self.watchable = Watchable::read(names, holders, &mut found);
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };

@@ -52,8 +52,9 @@ impl LeakFinder<'_, '_> {
             }
             let tables = self.net_bytes(&candidate.places).saturating_sub(in_place);
             let leak = &mut candidate.leak;
-            leak.retained_bytes = Some(all);
-            leak.added_bytes = Some(new.saturating_add(tables));
+            let added = new.saturating_add(tables);
+            leak.retained_bytes = Some(all.saturating_add(tables).max(added));
+            leak.added_bytes = Some(added);
             if seconds > 0.0 {
                 leak.bytes_per_minute += new.saturating_sub(in_place) as f64 / seconds * MINUTE;
             }

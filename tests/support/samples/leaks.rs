@@ -77,6 +77,11 @@ pub fn leak(fill: Fill) -> Leak {
         max_entries: fill.of(100_000),
         side_effect_of: fill.of("__main__.tasks".into()),
         additions: fill.of(additions(fill)),
+        candidates: vec![CodeLine {
+            function: "Bot.on_message".into(),
+            file: "bot.py".into(),
+            line: fill.of(42),
+        }],
     }
 }
 

@@ -198,6 +198,13 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
     if let Some(additions) = &leak.additions {
         lines.push(labeled("adds", &adds(additions)));
     }
+    if leak.additions.as_ref().is_none_or(|additions| additions.lines.is_empty())
+        && !leak.candidates.is_empty()
+    {
+        let each = |line: &CodeLine| format!("{} ({})", line.function, file_and_line(line));
+        let all: Vec<String> = leak.candidates.iter().map(each).collect();
+        lines.push(labeled("likely", &format!("see {}", all.join(", "))));
+    }
     lines.push(labeled("grows", &grows(leak)));
     lines.push(labeled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
@@ -206,7 +213,7 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
                 let span = span(record.duration_seconds);
                 format!(
                     "{} if all entries were removed; {} of it came in {span}",
-                    Bytes(retained.max(added)),
+                    Bytes(retained),
                     Bytes(added)
                 )
             }
@@ -325,33 +332,25 @@ fn adds(additions: &Additions) -> String {
     }
 }
 
-/// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
-fn call_chain(frames: &[CodeLine]) -> String {
-    let place = |frame: &CodeLine| {
-        let file = frame.file.rsplit('/').next().unwrap_or_default();
-        frame.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
-    };
-    let Some((first, callers)) = frames.split_first() else { return String::new() };
-    let mut text = format!("{} in {}", place(first), first.function);
-    // The program's own code is what the user can change.
-    let mut own = usize::from(!is_library(first));
-    for caller in callers {
-        if own > 0 && is_library(caller) || own > MAX_CALLERS {
-            break;
-        }
-        own += usize::from(!is_library(caller));
-        text.push_str(&format!(" ← {} ({})", caller.function, place(caller)));
-    }
-    text
+fn file_and_line(frame: &CodeLine) -> String {
+    let file = frame.file.rsplit('/').next().unwrap_or_default();
+    frame.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
-/// Whether a line is of the standard library or an installed package.
-fn is_library(frame: &CodeLine) -> bool {
-    let file = &*frame.file;
-    file.starts_with('<')
-        || file.contains("/site-packages/")
-        || file.contains("/dist-packages/")
-        || file.contains("/lib/python")
+/// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
+fn call_chain(frames: &[CodeLine]) -> String {
+    let Some((first, callers)) = frames.split_first() else { return String::new() };
+    let mut text = format!("{} in {}", file_and_line(first), first.function);
+    // The program's own code is what the user can change.
+    let mut own = usize::from(!first.is_library());
+    for caller in callers {
+        if own > 0 && caller.is_library() || own > MAX_CALLERS {
+            break;
+        }
+        own += usize::from(!caller.is_library());
+        text.push_str(&format!(" ← {} ({})", caller.function, file_and_line(caller)));
+    }
+    text
 }
 
 fn grows(leak: &Leak) -> String {
