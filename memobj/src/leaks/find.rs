@@ -166,7 +166,12 @@ impl LeakFinder<'_, '_> {
         });
         for (&place, rows) in &mut places {
             rows.retain(|growing| {
-                self.index_of(growing.type_id).is_none_or(|of| !bounded.explains(place, of))
+                // Tables of what is imported: of loggers, of modules.
+                let with_imports = growing.entries.is_some_and(|entries| {
+                    entries.net <= bounded.imported.saturating_mul(MAX_PER_IMPORT) as f64
+                });
+                let of = self.index_of(growing.type_id);
+                !with_imports && of.is_none_or(|of| !bounded.explains(place, of))
             });
             // What goes on is a leak, whatever else in the same place slows down.
             if rows.iter().any(|growing| !growing.slows_down) {
