@@ -134,8 +134,8 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             NodeClass::Frame => self.class(from) != NodeClass::Frame,
             NodeClass::WeakReference => true,
             NodeClass::EventLoop | NodeClass::Suspended | NodeClass::WeakKeyDictionary | NodeClass::Other => {
-                !(self.is_module_dict(from) && self.definitions.is_imported(from, to))
-                    && !self.weak_keyed.contains(from)
+                !(self.weak_keyed.contains(from)
+                    || self.is_module_dict(from) && self.definitions.is_imported(from, to))
             }
         }
     }
