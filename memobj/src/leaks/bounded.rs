@@ -44,13 +44,16 @@ impl BoundedGrowth {
     ) -> Self {
         let graph = holders.graph();
         let imported = new_imports(holders, generations, names);
+        let mut roots = RootFinder::new(holders, generations);
+        let listing = tables_of_imports(holders, generations, names, &mut roots, &imported);
         let is_bounded = |root: NodeId| {
-            let state = holders.paths().parent(root).and_then(|before| graph.root(before));
+            let before = holders.paths().parent(root);
+            let state = before.and_then(|before| graph.root(before));
             imported.contains(&root)
+                || before.is_some_and(|before| listing.contains(&before))
                 || state
                     .is_some_and(|state| matches!(state.kind, RootKind::Interpreter(_) | RootKind::Thread(_)))
         };
-        let mut roots = RootFinder::new(holders, generations);
         let mut found = Self { imported: imported.len() as u64, ..Self::default() };
         for node in graph.object_nodes() {
             let first_seen = generations.first_seen(node);
@@ -75,6 +78,31 @@ impl BoundedGrowth {
     pub fn explains(&self, place: NameId, of: TypeIndex) -> bool {
         self.counts.get(&(place, of)).is_some_and(|count| count.bounded > count.all / 2)
     }
+}
+
+/// Containers of weak references to objects of new modules, such as the subclasses that a class lists.
+fn tables_of_imports<M: Memory>(
+    holders: &Holders<'_>,
+    generations: &Generations,
+    names: &NameReader<'_, '_, M>,
+    roots: &mut RootFinder<'_>,
+    imported: &HashSet<NodeId>,
+) -> HashSet<NodeId> {
+    let graph = holders.graph();
+    let mut found = HashSet::new();
+    if imported.is_empty() {
+        return found;
+    }
+    let referred = names.python().layout.weakref_object.wr_object;
+    let is_weak = |of: TypeIndex| graph.type_at(of).is_some_and(|of| of.kind == Some(Builtin::WeakReference));
+    for node in graph.object_nodes().filter(|&node| is_weak(graph.type_index(node))) {
+        let at = graph.address(node).filter(|_| generations.first_seen(node) > 0);
+        let referent = at.and_then(|at| graph.node(names.objects().read_pointer(at, referred)?));
+        if referent.is_some_and(|referent| imported.contains(&roots.root(referent))) {
+            found.extend(holders.paths().parent(node));
+        }
+    }
+    found
 }
 
 /// The modules that were imported after the first census: those with a `__spec__`, from a file that no other module comes from. A program

@@ -98,10 +98,14 @@ impl Watchable {
         let graph = holders.graph();
         let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
         let codes: Vec<NodeId> = graph.object_nodes().filter(is_code).collect();
-        let own = found.iter_mut().filter(|candidate| candidate.leak.side_effect_of.is_none());
-        for candidate in own.take(MAX_WATCHPOINTS) {
-            candidate.leak.candidates =
-                mentions::functions_that_name(names, holders, &codes, &candidate.leak);
+        let mut own: Vec<&mut Leak> = found
+            .iter_mut()
+            .map(|candidate| &mut candidate.leak)
+            .filter(|leak| leak.side_effect_of.is_none())
+            .take(MAX_WATCHPOINTS)
+            .collect();
+        if !own.is_empty() {
+            mentions::list_candidates(names, graph, &codes, &mut own);
         }
         let counts: Vec<(usize, Addr)> = (0..)
             .zip(&*found)

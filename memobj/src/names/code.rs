@@ -184,6 +184,12 @@ impl<M: Memory> NameReader<'_, '_, M> {
         tuples.into_iter().flatten().flat_map(|offset| self.names_of(code, offset)).collect()
     }
 
+    /// All names in a code object: variables, attributes, globals.
+    pub fn names_in_code(&mut self, code: Addr) -> Vec<Arc<str>> {
+        let globals = self.names_of(code, self.python.layout.code_object.co_names);
+        self.variables(code).into_iter().chain(globals).flatten().collect()
+    }
+
     /// The strings of a tuple that is a member of some code.
     fn names_of(&mut self, code: Addr, offset: u32) -> Vec<Option<Arc<str>>> {
         let (memory, layout) = (self.python.memory, self.python.layout);

@@ -198,14 +198,14 @@ fn error_shows_cause_and_hint() {
 }
 
 #[test]
-fn warnings_are_never_cut() {
+fn warnings_wrap_and_are_never_cut() {
     let mut out = Vec::new();
-    let mut text = Text::new(&mut out, Style { colour: false, width: Some(20) });
+    let mut text = Text::new(&mut out, Style { colour: false, width: Some(30) });
     text.record(&error(1, "sample", "a long story of what went wrong")).unwrap();
     text.record(&started(1, 5)).unwrap();
     drop(text);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "  ! sample failed: a long story of what went wrong\n\n  + 5 convert start…\n"
+        "  ! sample failed: a long\n    story of what went wrong\n\n  + 5 convert started\n"
     );
 }
