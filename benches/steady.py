@@ -49,6 +49,8 @@ def names_of(kind):
 
 def look(memobj, python, kind, name, duration, keep):
     """One look: the record of its verdict, and the text."""
+    # memobj appends.
+    pathlib.Path(f"{keep}.jsonl").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TMPDIR": folder}
         program = subprocess.Popen(

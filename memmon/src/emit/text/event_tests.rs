@@ -206,6 +206,6 @@ fn warnings_wrap_and_are_never_cut() {
     drop(text);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "  ! sample failed: a long\n    story of what went wrong\n\n  + 5 convert started\n"
+        "  ! sample failed: a long\n    story of what went wrong\n\n  + 5 convert started: conver…\n"
     );
 }
