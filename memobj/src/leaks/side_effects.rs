@@ -71,11 +71,10 @@ impl LeakFinder<'_, '_> {
         last.saturating_sub(first)
     }
 
-    /// Marks growth that comes with that of another leak: of the entries' own objects in a second place, and of the standard library and
-    /// of weak references at the same rate.
+    /// Marks growth that comes with that of another leak: of the entries' own objects in a second place; and at the same rate, of the
+    /// standard library, of weak references and of what only C code refers to.
     pub(super) fn mark_side_effects(&self, found: &mut [Candidate]) {
         found.sort_by(|a, b| {
-            let is_minor = |candidate: &Candidate| candidate.is_standard || candidate.is_weak;
             is_minor(a).cmp(&is_minor(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
         let mut rest = found;
@@ -92,7 +91,6 @@ impl LeakFinder<'_, '_> {
     }
 
     fn belongs_to(&self, other: &Candidate, main: &Candidate) -> bool {
-        let is_minor = |candidate: &Candidate| candidate.is_standard || candidate.is_weak;
         let rate = other.leak.entries_per_minute.unwrap_or(other.leak.objects_per_minute);
         is_minor(other) && !is_minor(main) && is_multiple(rate, main.leak.objects_per_minute)
             || self.leads_to(&other.items, &main.places)
@@ -131,4 +129,10 @@ impl LeakFinder<'_, '_> {
         }
         false
     }
+}
+
+/// Whether a leak is not a cause if it comes with another one at the same rate.
+const fn is_minor(candidate: &Candidate) -> bool {
+    let is_of_c = matches!(candidate.leak.cause, Liveness::Unreferred | Liveness::Native);
+    candidate.is_standard || candidate.is_weak || is_of_c
 }
