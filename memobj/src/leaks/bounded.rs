@@ -10,7 +10,7 @@ use memobj_cpython::heap::builtins::Builtin;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::growth_roots::RootFinder;
+use super::growth_roots::{RootFinder, new_objects};
 use super::history::{NameId, PlaceIds};
 use crate::graph::NodeId;
 use crate::holders::Holders;
@@ -55,14 +55,7 @@ impl BoundedGrowth {
                     .is_some_and(|state| matches!(state.kind, RootKind::Interpreter(_) | RootKind::Thread(_)))
         };
         let mut found = Self { imported: imported.len() as u64, ..Self::default() };
-        for node in graph.object_nodes() {
-            let first_seen = generations.first_seen(node);
-            if first_seen == 0 || first_seen == generations.current() {
-                continue;
-            }
-            let Some((place, _)) = ids.key(holders, node).filter(|&(place, _)| wanted(place)) else {
-                continue;
-            };
+        for (node, place) in new_objects(holders, generations, ids, wanted) {
             let count = found.counts.entry((place, graph.type_index(node))).or_default();
             count.all += 1;
             // One object that refers to many others may be the newest one of a chain: only the first of each path is bounded.

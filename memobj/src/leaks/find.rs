@@ -148,6 +148,11 @@ impl Candidate {
 }
 
 impl LeakFinder<'_, '_> {
+    /// The time from the first census to the last.
+    pub(super) fn seconds(&self) -> f64 {
+        self.moments.last().zip(self.moments.first()).map_or(0.0, |(last, first)| last - first)
+    }
+
     /// Finds leaks, most bytes first; side effects of other leaks come last.
     pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Candidate>, Error> {
         let trends = Trends::new(self.moments);

@@ -55,8 +55,23 @@ impl RootGroup {
 /// The groups of each place, by type.
 pub type RootGroups = HashMap<NameId, HashMap<TypeIndex, RootGroup>>;
 
-/// Groups the objects that were added after the first census, in the `wanted` places. Objects that only the last census has do not
-/// count: they may be freed again.
+/// The objects that were added after the first census, in the `wanted` places. Objects that only the last census has do not count: they
+/// may be freed again.
+pub(super) fn new_objects(
+    holders: &Holders<'_>,
+    generations: &Generations,
+    ids: &PlaceIds,
+    wanted: impl Fn(NameId) -> bool,
+) -> impl Iterator<Item = (NodeId, NameId)> {
+    holders.graph().object_nodes().filter_map(move |node| {
+        let first_seen = generations.first_seen(node);
+        let counts = first_seen > 0 && first_seen != generations.current();
+        let (place, _) = Some(node).filter(|_| counts).and_then(|node| ids.key(holders, node))?;
+        wanted(place).then_some((node, place))
+    })
+}
+
+/// Groups the [new objects](new_objects) in the `wanted` places by their growth roots.
 pub fn find(
     holders: &Holders<'_>,
     generations: &Generations,
@@ -66,21 +81,14 @@ pub fn find(
     let graph = holders.graph();
     let mut roots = RootFinder::new(holders, generations);
     let mut groups = RootGroups::new();
-    for node in graph.object_nodes() {
-        let first_seen = generations.first_seen(node);
-        if first_seen == 0 || first_seen == generations.current() {
-            continue;
-        }
-        let Some((place, _)) = ids.key(holders, node).filter(|&(place, _)| wanted(place)) else {
-            continue;
-        };
+    for (node, place) in new_objects(holders, generations, ids, wanted) {
         let root = roots.root(node);
         let group = groups.entry(place).or_default().entry(graph.type_index(root)).or_default();
         group.bytes = group.bytes.saturating_add(graph.size(node));
         *group.types.entry(graph.type_index(node)).or_default() += 1;
         if root == node {
             group.roots += 1;
-            group.generations.insert(first_seen);
+            group.generations.insert(generations.first_seen(node));
             if group.samples.len() < MAX_SAMPLES {
                 group.samples.push(root);
             }

@@ -75,11 +75,10 @@ impl LeakFinder<'_, '_> {
             let rows = memory.rows.iter().filter(|row| causes.contains(&GrowthCause::from_row(row.kind)));
             rows.map(|row| row.growth_bytes).sum()
         };
-        let seconds = self.moments.last().zip(self.moments.first()).map_or(0.0, |(last, first)| last - first);
+        let seconds = self.seconds();
         let native = grown(&[GrowthCause::Native, GrowthCause::Mapped]);
         let mut explained = 0_u64;
-        let owners: Vec<Option<(TypeIndex, u64)>> =
-            found.iter().map(|candidate| self.native_owner(candidate)).collect();
+        let owners = self.native_owners(found);
         let most = (0..).zip(&owners).filter_map(|(number, owner)| Some((number, (*owner)?)));
         if let Some((number, (of, count))) = most.max_by_key(|&(_, (_, count))| count)
             && native >= count.saturating_mul(MIN_NATIVE_EACH)
@@ -101,17 +100,14 @@ impl LeakFinder<'_, '_> {
         memory.explained_bytes = explained.saturating_add(whole(objects * added as f64 / all as f64));
     }
 
-    /// The most frequent type of a leak's new objects that may keep memory of C code, and how many there are.
-    fn native_owner(&self, candidate: &Candidate) -> Option<(TypeIndex, u64)> {
-        if candidate.leak.side_effect_of.is_some() {
-            return None;
-        }
+    /// For each leak the most frequent type of its new objects that may keep memory of C code, and how many there are; `None` for a side
+    /// effect.
+    fn native_owners(&self, found: &[Candidate]) -> Vec<Option<(TypeIndex, u64)>> {
         let graph = self.holders.graph();
-        let mut counts: BTreeMap<TypeIndex, u64> = BTreeMap::new();
-        for node in graph.object_nodes() {
-            let is_new = self.generations.first_seen(node) > 0;
-            let key = Some(node).filter(|_| is_new).and_then(|node| self.ids.key(self.holders, node));
-            if key.is_some_and(|(place, _)| candidate.places.contains(&place)) {
+        let at = self.candidate_of(found);
+        let mut counts: Vec<BTreeMap<TypeIndex, u64>> = vec![BTreeMap::new(); found.len()];
+        for node in graph.object_nodes().filter(|&node| self.generations.first_seen(node) > 0) {
+            if let Some(counts) = at(node).and_then(|number| counts.get_mut(number)) {
                 *counts.entry(graph.type_index(node)).or_default() += 1;
             }
         }
@@ -121,7 +117,11 @@ impl LeakFinder<'_, '_> {
                 of.kind.is_none() && of.c_size > PLAIN_OBJECT && of.module != "builtins" && is_known
             })
         };
-        counts.into_iter().filter(|&(of, _)| keeps(of)).max_by_key(|&(_, count)| count)
+        let most = |(candidate, counts): (&Candidate, BTreeMap<TypeIndex, u64>)| {
+            let counts = counts.into_iter().filter(|_| candidate.leak.side_effect_of.is_none());
+            counts.filter(|&(of, _)| keeps(of)).max_by_key(|&(_, count)| count)
+        };
+        found.iter().zip(counts).map(most).collect()
     }
 }
 

@@ -19,22 +19,11 @@ impl LeakFinder<'_, '_> {
         let graph = self.holders.graph();
         // The container, and what it is a part of, stay.
         let mut kept: HashSet<NodeId> = HashSet::new();
-        let mut by_place: Vec<Option<usize>> = Vec::new();
-        for (number, candidate) in (0..).zip(&*found) {
+        for candidate in &*found {
             let into = candidate.container.filter(|_| !candidate.is_chain());
             kept.extend(std::iter::successors(into, |&node| self.holders.paths().parent(node)));
-            for place in &candidate.places {
-                let place = place.0 as usize;
-                by_place.resize(by_place.len().max(place.saturating_add(1)), None);
-                if let Some(entry) = by_place.get_mut(place) {
-                    *entry = Some(number);
-                }
-            }
         }
-        let at = |node: NodeId| {
-            let (place, _) = self.ids.key(self.holders, node)?;
-            *by_place.get(place.0 as usize)?
-        };
+        let at = self.candidate_of(found);
         let is_new = |node: NodeId| self.generations.first_seen(node) > 0;
         let all = retained.by_group(found.len(), |node| at(node).filter(|_| !kept.contains(&node)));
         let new_size = |node: NodeId| if is_new(node) { graph.size(node) } else { 0 };
@@ -45,7 +34,9 @@ impl LeakFinder<'_, '_> {
                 *sum = sum.saturating_add(graph.size(node));
             }
         }
-        let seconds = self.moments.last().zip(self.moments.first()).map_or(0.0, |(last, first)| last - first);
+        // It borrows the candidates.
+        drop(at);
+        let seconds = self.seconds();
         for (((candidate, all), new), in_place) in found.iter_mut().zip(all).zip(new).zip(in_place) {
             if candidate.places.is_empty() || candidate.leak.cause == Liveness::Garbage {
                 continue;
@@ -58,6 +49,24 @@ impl LeakFinder<'_, '_> {
             if seconds > 0.0 {
                 leak.bytes_per_minute += new.saturating_sub(in_place) as f64 / seconds * MINUTE;
             }
+        }
+    }
+
+    /// Finds the number of the candidate that holds an object.
+    pub(super) fn candidate_of(&self, found: &[Candidate]) -> impl Fn(NodeId) -> Option<usize> {
+        let mut by_place: Vec<Option<usize>> = Vec::new();
+        for (number, candidate) in (0..).zip(found) {
+            for place in &candidate.places {
+                let place = place.0 as usize;
+                by_place.resize(by_place.len().max(place.saturating_add(1)), None);
+                if let Some(entry) = by_place.get_mut(place) {
+                    *entry = Some(number);
+                }
+            }
+        }
+        move |node| {
+            let (place, _) = self.ids.key(self.holders, node)?;
+            *by_place.get(place.0 as usize)?
         }
     }
 
