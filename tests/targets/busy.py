@@ -310,6 +310,9 @@ async def serve():
     print("ready", os.getpid(), flush=True)
     await asyncio.gather(timers(), commands(), *(talk(port, i) for i in range(4)))
     server.close()
+    # Without this `asyncio.run` cancels each `echo` that has not yet read its client's end, and says so on stderr.
+    while echoing := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(echoing)
 
 
 def alarms(*_):
