@@ -93,11 +93,13 @@ pub const FEW: &[&str] = &[
     "generators",
     "circles_without_collector",
     "saw_tooth",
+    "exit_callbacks",
 ];
 
 /// All of them.
 pub const ALL: &[Shape] = &[
     leak("observers", &["__main__.Observer"], &["__main__.subject.observers"]),
+    leak("exit_callbacks", &["__main__.Observer"], &["atexit callbacks"]),
     leak("wrapped_twice", PAYLOAD, &["__main__.due", "__main__.by_name"]),
     leak("errors_in_dicts", &["__main__.Failure"], &["__main__.crumbs"]),
     counted("native_each", &["__main__.Packer"], &["__main__.packers"], 0.05),

@@ -11,6 +11,9 @@ use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+/// The name of the callbacks of `atexit`.
+pub const EXIT_CALLBACKS: &str = "atexit callbacks";
+
 /// The role of a node in the name of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -92,6 +95,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                     let name = self.threads.get(number).map_or("?", |name| name);
                     (format!("thread {name}").into(), None)
                 }
+                RootKind::ExitCallbacks(_) => (EXIT_CALLBACKS.into(), None),
                 RootKind::Interpreter(_) => ("(interpreter)".into(), None),
                 RootKind::StaticTypes => ("(builtin types)".into(), None),
                 RootKind::Native => ("(native code)".into(), None),

@@ -26,6 +26,7 @@ use super::threads::most_common;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::NameReader;
+use crate::object_graph::RootKind;
 
 /// Additions to one container that suffice.
 const ENOUGH: usize = 12;
@@ -78,6 +79,9 @@ pub(super) fn count_address<M: Memory>(
     container: NodeId,
 ) -> Option<Addr> {
     let graph = holders.graph();
+    if let Some(RootKind::ExitCallbacks(count)) = graph.root(container).map(|root| root.kind) {
+        return count;
+    }
     let at = graph.address(container)?;
     match graph.type_of(container)?.kind? {
         Builtin::ByteArray => Some(at.plus(names.python().layout.var_object.ob_size.into())),

@@ -290,6 +290,7 @@ impl LeakFinder<'_, '_> {
         let of = match (graph.type_of(node), graph.root(node).map(|root| root.kind)) {
             (Some(of), _) => of.name().into(),
             (None, Some(RootKind::Thread(_))) => "thread".into(),
+            (None, Some(RootKind::ExitCallbacks(_))) => "C array".into(),
             (None, Some(RootKind::Interpreter(_) | RootKind::StaticTypes)) => "interpreter".into(),
             (None, Some(RootKind::Native | RootKind::Unknown)) => "native structure".into(),
             (None, _) => "frame".into(),
@@ -318,6 +319,9 @@ impl LeakFinder<'_, '_> {
     /// The growth mode of the object with most growth roots.
     fn growth_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let graph = self.holders.graph();
+        if let Some(RootKind::ExitCallbacks(_)) = graph.root(node).map(|root| root.kind) {
+            return GrowthMode::Appended;
+        }
         match graph.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
             Growth::Keys if self.is_of_cache(node) => GrowthMode::Cached,
             Growth::Keys => GrowthMode::KeysSet,

@@ -9,6 +9,7 @@ use memobj_cpython::runtime::bytecode::Instruction;
 use memobj_process::memory::Memory;
 
 use crate::graph::NodeId;
+use crate::holders::place_name::EXIT_CALLBACKS;
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 
@@ -28,6 +29,8 @@ const ADDING: [&str; 13] = [
     "update",
     "__setitem__",
 ];
+/// The module of [`EXIT_CALLBACKS`], which have no other name.
+const ATEXIT: &str = "atexit";
 /// Functions that are listed.
 const MAX_LISTED: usize = 3;
 
@@ -47,8 +50,9 @@ pub(super) fn list_candidates<M: Memory>(
             if !mentioned.iter().any(|name| &**name == wanted) {
                 continue;
             }
+            let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
             let adds = leak.growth_mode == GrowthMode::KeysSet
-                || mentioned.iter().any(|name| ADDING.contains(&&**name));
+                || mentioned.iter().any(|name| ways.contains(&&**name));
             let location = Instruction { code, offset: 0 }.read_location(names.objects());
             let Some(location) = location else { continue };
             let file: Arc<str> = location.file.into();
@@ -67,6 +71,9 @@ pub(super) fn list_candidates<M: Memory>(
 
 /// The last name in the name of a holder.
 fn last_part(holder: &str) -> Option<&str> {
+    if holder == EXIT_CALLBACKS {
+        return Some(ATEXIT);
+    }
     let name = holder.split(" (").next()?;
     let last = name.rsplit(['.', ' ']).next()?;
     let is_name = last.starts_with(|first: char| first.is_alphabetic() || first == '_');
@@ -75,13 +82,14 @@ fn last_part(holder: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::last_part;
+    use super::{ATEXIT, EXIT_CALLBACKS, last_part};
 
     #[test]
     fn last_name_of_a_holder() {
         assert_eq!(last_part("__main__.bot.sessions"), Some("sessions"));
         assert_eq!(last_part("__main__.run() local kept"), Some("kept"));
         assert_eq!(last_part("aiohttp.CookieJar._cookies (jar, a local of main)"), Some("_cookies"));
+        assert_eq!(last_part(EXIT_CALLBACKS), Some(ATEXIT));
         assert_eq!(last_part("cache of shop.price"), None);
         assert_eq!(last_part("(no known referrer)"), None);
     }

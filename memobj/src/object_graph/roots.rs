@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::graph::{NodeId, NodeSet, TooLarge};
+use memobj_cpython::heap::exit_callbacks::ExitCallbacks;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader, read_running_frame};
 use memobj_cpython::heap::roots::read_guesses;
@@ -38,6 +39,8 @@ pub enum RootKind {
     },
     /// The state of a thread, by its number among [`ObjectGraph::threads`]: its dict, its exceptions, its context.
     Thread(usize),
+    /// The callbacks of `atexit`, with the address of their number if it is in C.
+    ExitCallbacks(Option<Addr>),
     /// The state of an interpreter.
     Interpreter(usize),
     /// The static types of C code, and objects that they own.
@@ -92,6 +95,13 @@ impl ObjectGraph<'_> {
                 found.push((RootKind::Thread(thread), self.nodes(&held)));
             }
             let held = guesses(&mut reader, interpreter, layout.interpreter_state.size);
+            let (lists, held): (Vec<Addr>, Vec<Addr>) =
+                held.into_iter().partition(|&at| python.is_exit_callback_list(at));
+            let callbacks = match python.read_exit_callbacks(interpreter) {
+                Some(ExitCallbacks { held, count }) => (Some(count), held),
+                None => (None, lists),
+            };
+            found.push((RootKind::ExitCallbacks(callbacks.0), self.nodes(&callbacks.1)));
             found.push((RootKind::Interpreter(number), self.nodes(&held)));
         }
         self.drop_stale_guesses(python, &mut found);

@@ -2,6 +2,7 @@
 
 Prints `ready PID` when it is under way, then does one step RATE times a second, until its stdin ends.
 """
+import atexit
 import collections
 import functools
 import gc
@@ -111,6 +112,10 @@ packers = {}
 
 def observers(n):
     subject.observers.append(Observer(n).changed)
+
+
+def exit_callbacks(n):
+    atexit.register(Observer(n).changed, n)
 
 
 def wrapped_twice(n):

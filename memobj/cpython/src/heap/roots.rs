@@ -9,7 +9,7 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use super::cycle_guard::follow_chain;
 use super::python_heap::PythonHeap;
-use super::referents::{EdgeSink, ReferenceReader, read_running_frame};
+use super::referents::{EdgeKind, EdgeSink, ReferenceReader, read_running_frame};
 use crate::object::dict::{KeyKind, KeysTable};
 use crate::object::memory_ext::MemoryExt;
 use crate::runtime::frame::read_top_frame;
@@ -88,6 +88,8 @@ pub fn read_roots<M: Memory>(reader: &mut ReferenceReader<'_, '_, '_, M>, sink: 
     for &interpreter in &python.interpreters {
         let size = u64::from(layout.interpreter_state.size);
         torn = torn.saturating_add(read_guesses(reader, interpreter, size, sink));
+        let callbacks = python.read_exit_callbacks(interpreter).map(|callbacks| callbacks.held);
+        callbacks.unwrap_or_default().into_iter().for_each(|to| sink.edge(to, EdgeKind::Hidden));
         for thread in python.read_threads(interpreter) {
             let size = u64::from(layout.thread_state.size);
             torn = torn.saturating_add(read_guesses(reader, thread, size, sink));

@@ -3,6 +3,8 @@
 use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
 use common::units::Bytes;
 
+use crate::holders::place_name::EXIT_CALLBACKS;
+
 /// Advice on growing objects.
 pub(super) fn for_leak(leak: &Leak) -> String {
     let holder = &leak.holder;
@@ -17,6 +19,9 @@ pub(super) fn for_leak(leak: &Leak) -> String {
         (Liveness::Native, _) => "an extension module keeps them: check what it is given, and when it releases that".into(),
         (_, GrowthMode::Enlarged) => format!("flush {holder}, or replace it by a new one, from time to time"),
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
+        _ if &**holder == EXIT_CALLBACKS => {
+            "call atexit.unregister() when an object is done with, or register one function that ends all of them".into()
+        }
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
