@@ -98,10 +98,17 @@ fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (ShapeResult, Optio
         Some(_) if told.confidence_ratio.is_none_or(|confidence| confidence < 0.9) => {
             Some(format!("confidence {:?}", told.confidence_ratio))
         }
-        Some(_) => None,
+        Some(_) => second_leak(&record),
     };
     told.right = wrong.is_none();
     (told, wrong.map(|what| format!("{interpreter}: {}: {what}\n{run}", shape.name)))
+}
+
+/// A second leak, where there is one alone.
+fn second_leak(record: &Value) -> Option<String> {
+    let mut others = record["leaks"].as_array().unwrap().iter().skip(1);
+    let second = others.find(|leak| leak["side_effect_of"].is_null())?;
+    Some(format!("a second leak: {} held by {}", second["type"], second["holder"]))
 }
 
 /// What was said of a shape, whatever becomes of the look.

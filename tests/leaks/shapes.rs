@@ -115,6 +115,7 @@ pub const ALL: &[Shape] = &[
     enlarged("growing_array", &["array.array"], &["__main__.numbers"]),
     leak("made_types", &["type"], &["__main__.classes"]),
     counted("threads", &["threading.Thread"], &["threading._active"], 0.25),
+    counted("thread_locals", &["threading.Thread"], &["threading._active"], 0.25),
     leak("linked_in_front", NODE, &["__main__.chain"]),
     leak("linked_at_end", NODE, &["__main__.root"]),
     leak("tree", NODE, &["__main__.root"]),

@@ -11,7 +11,6 @@ use memobj_process::memory::Memory;
 use super::bounded::BoundedGrowth;
 use super::growth_roots;
 use super::history::{History, HistoryRow, NameId, PlaceIds};
-use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
 use crate::graph::NodeId;
 use crate::holders::Holders;
@@ -22,7 +21,7 @@ use crate::survivors::Generations;
 /// The largest probability that as many objects are freed as added.
 const MAX_BALANCE: f64 = 0.3;
 /// The smallest growth in objects.
-const MIN_OBJECTS: f64 = 3.0;
+pub(super) const MIN_OBJECTS: f64 = 3.0;
 /// The smallest growth in bytes, if the number of objects is constant.
 const MIN_BYTES: f64 = 4096.0;
 /// The smallest growth in container items, if the number of objects is constant.
@@ -256,46 +255,6 @@ impl LeakFinder<'_, '_> {
             candidate.leak.holder = self.history.place(above);
         }
     }
-
-    /// Merges the side effects of new threads into one leak, if threads pile up.
-    fn merge_threads<M: Memory>(
-        &self,
-        trends: &Trends,
-        found: &mut Vec<Candidate>,
-        names: &mut NameReader<'_, '_, M>,
-    ) {
-        let Some(trend) = trends.trend(self.threads) else { return };
-        if !(trends.is_rise(&trend) && trend.net >= MIN_OBJECTS) {
-            return;
-        }
-        let per_minute = trend.per_second * MINUTE;
-        let is_of_threads = |candidate: &Candidate| {
-            // C code holds the start of a thread until the thread ends.
-            let is_side_effect = candidate.is_standard
-                || matches!(candidate.leak.cause, Liveness::Native | Liveness::Unreferred);
-            is_side_effect && is_multiple(candidate.leak.objects_per_minute, per_minute)
-        };
-        let threads = found.iter().position(|candidate| &*candidate.leak.name == "threading.Thread");
-        let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
-        let mut candidate = found.swap_remove(most);
-        let (of_threads, others) = std::mem::take(found).into_iter().partition(is_of_threads);
-        *found = others;
-        for part in of_threads {
-            merge_rates(&mut candidate.leak, &part.leak);
-        }
-        let leak = &mut candidate.leak;
-        leak.holder = format!("{THREADING}._active").into();
-        leak.name = format!("{THREADING}.Thread").into();
-        leak.function = most_run_function(self.holders, names);
-        leak.objects_per_minute = per_minute;
-        leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
-        (leak.container, leak.entries, leak.path) = (None, None, None);
-        leak.growth_mode = GrowthMode::Linked;
-        candidate.is_standard = false;
-        candidate.container = None;
-        candidate.places.clear();
-        found.push(candidate);
-    }
 }
 
 /// The growth of a row whose added objects survive.
@@ -366,7 +325,7 @@ fn merge(into: &mut Candidate, other: Candidate) {
     into.items.extend(other.items);
 }
 
-fn merge_rates(into: &mut Leak, other: &Leak) {
+pub(super) fn merge_rates(into: &mut Leak, other: &Leak) {
     into.bytes_per_minute += other.bytes_per_minute;
     for grown in &other.types {
         match into.types.iter_mut().find(|known| known.name == grown.name) {

@@ -99,7 +99,8 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    fn belongs_to(&self, other: &Candidate, main: &Candidate) -> bool {
+    /// Whether the growth of `other` comes with that of `main`.
+    pub(super) fn belongs_to(&self, other: &Candidate, main: &Candidate) -> bool {
         let rate = other.leak.entries_per_minute.unwrap_or(other.leak.objects_per_minute);
         is_minor(other) && !is_minor(main) && is_multiple(rate, main.leak.objects_per_minute)
             || self.leads_to(&other.items, &main.places)

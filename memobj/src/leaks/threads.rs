@@ -1,15 +1,91 @@
-//! The functions of threads that pile up.
+//! Threads that pile up: one leak, with all that their frames hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use common::record::{GrowthMode, Liveness};
+use memobj_process::memory::Memory;
+
+use super::find::{Candidate, LeakFinder, MIN_OBJECTS, MINUTE, is_multiple, merge_rates};
+use super::trend::Trends;
+use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::{NameReader, qualified_name};
 use crate::object_graph::RootKind;
-use memobj_process::memory::Memory;
 
 /// The module of the thread class.
 pub(super) const THREADING: &str = "threading";
+
+impl LeakFinder<'_, '_> {
+    /// Merges the side effects of new threads into one leak, if threads pile up.
+    pub(super) fn merge_threads<M: Memory>(
+        &self,
+        trends: &Trends,
+        found: &mut Vec<Candidate>,
+        names: &mut NameReader<'_, '_, M>,
+    ) {
+        let Some(trend) = trends.trend(self.threads) else { return };
+        if !(trends.is_rise(&trend) && trend.net >= MIN_OBJECTS) {
+            return;
+        }
+        let per_minute = trend.per_second * MINUTE;
+        let is_of_threads = |candidate: &Candidate| {
+            // C code holds the start of a thread until the thread ends.
+            let is_side_effect = candidate.is_standard
+                || matches!(candidate.leak.cause, Liveness::Native | Liveness::Unreferred);
+            is_side_effect && is_multiple(candidate.leak.objects_per_minute, per_minute)
+        };
+        let threads = found.iter().position(|candidate| &*candidate.leak.name == "threading.Thread");
+        let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
+        let mut candidate = found.swap_remove(most);
+        let (of_threads, others) = std::mem::take(found).into_iter().partition(is_of_threads);
+        *found = others;
+        for part in of_threads {
+            merge_rates(&mut candidate.leak, &part.leak);
+        }
+        let leak = &mut candidate.leak;
+        leak.holder = format!("{THREADING}._active").into();
+        leak.name = format!("{THREADING}.Thread").into();
+        leak.function = most_run_function(self.holders, names);
+        leak.objects_per_minute = per_minute;
+        leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
+        (leak.container, leak.entries, leak.path) = (None, None, None);
+        leak.growth_mode = GrowthMode::Linked;
+        candidate.is_standard = false;
+        candidate.container = None;
+        candidate.places.clear();
+        self.mark_locals(found, &candidate.leak.holder, trend.net);
+        found.push(candidate);
+    }
+    /// Marks what the frames of the new threads hold, and growth that comes with it, as side effects of the threads.
+    fn mark_locals(&self, found: &mut [Candidate], threads: &Arc<str>, new_threads: f64) {
+        let (locals, others): (Vec<&mut Candidate>, Vec<&mut Candidate>) =
+            found.iter_mut().partition(|candidate| self.is_of_frames(&candidate.items, new_threads));
+        for other in others {
+            if locals.iter().any(|local| self.belongs_to(other, local)) {
+                other.leak.side_effect_of = Some(Arc::clone(threads));
+            }
+        }
+        for local in locals {
+            local.leak.side_effect_of = Some(Arc::clone(threads));
+        }
+    }
+
+    /// Whether frames hold most of these objects, and each of about as many threads as are new holds its part.
+    fn is_of_frames(&self, items: &[NodeId], new_threads: f64) -> bool {
+        let graph = self.holders.graph();
+        let thread_of = |item: NodeId| {
+            let root = std::iter::successors(Some(item), |&node| self.holders.paths().parent(node)).last()?;
+            match graph.root(root)?.kind {
+                RootKind::Frame { thread, .. } | RootKind::Thread(thread) => Some(thread),
+                _ => None,
+            }
+        };
+        let held: Vec<usize> = items.iter().filter_map(|&item| thread_of(item)).collect();
+        let threads: HashSet<usize> = held.iter().copied().collect();
+        held.len() * 5 >= items.len() * 4 && threads.len() as f64 * 2.0 >= new_threads
+    }
+}
 
 /// The function that most threads run: the outermost one outside the standard library, or else the innermost.
 pub(super) fn most_run_function<M: Memory>(

@@ -198,6 +198,20 @@ def threads(n):
         threading.Thread(target=threading.Event().wait, daemon=True).start()
 
 
+class Connection:
+    def __init__(self):
+        self.statements = [Payload(0), Payload(1)]
+
+
+def wait_with(connection):
+    threading.Event().wait()
+
+
+def thread_locals(n):
+    if n % 4 == 0:
+        threading.Thread(target=wait_with, args=(Connection(),), daemon=True).start()
+
+
 def linked_in_front(n):
     global chain
     chain = Node(n, chain)
