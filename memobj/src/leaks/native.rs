@@ -20,6 +20,8 @@ const PLAIN_OBJECT: u64 = 32;
 const MAX_ROWS: usize = 10;
 /// The share of the growth that must not be objects, for a leak of its own.
 const MIN_FOREIGN: f64 = 0.5;
+/// The least share of the resident set that free memory of allocators must be, to count.
+const MIN_FREE: f64 = 0.25;
 /// The least native memory that an object keeps, if it keeps any worth a line.
 const MIN_NATIVE_EACH: u64 = 256;
 /// Modules of the standard library whose objects keep memory of a library in C.
@@ -51,7 +53,7 @@ pub(super) fn growth(
         confidence_ratio: (1.0 - trend.chance) * trend.straight,
         is_leak: match (first, last) {
             (Some(first), Some(last)) => {
-                let foreign = foreign_bytes(last) - foreign_bytes(first);
+                let foreign = foreign_growth(first, last);
                 foreign >= MIN_BYTES && foreign >= trend.net * MIN_FOREIGN
             }
             // Objects need blocks larger than they are, and tables that grow in steps.
@@ -131,13 +133,22 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// Resident bytes outside Python objects and their blocks.
-fn foreign_bytes(account: &Account) -> f64 {
-    let foreign = account
-        .rows
-        .iter()
-        .filter(|row| !matches!(row.kind, MemoryKind::PythonObjects | MemoryKind::PythonOverhead));
-    foreign.map(|row| row.resident_bytes() as f64).sum()
+/// By how many resident bytes the memory outside Python objects and their blocks grew. Free memory that an allocator keeps is bounded by
+/// what was once in use: its growth counts if it is a large part of the resident set.
+fn foreign_growth(first: &Account, last: &Account) -> f64 {
+    let sum = |account: &Account, wanted: fn(MemoryKind) -> bool| -> f64 {
+        let rows = account.rows.iter().filter(|row| wanted(row.kind));
+        rows.map(|row| row.resident_bytes() as f64).sum()
+    };
+    let growth = |wanted| sum(last, wanted) - sum(first, wanted);
+    let used = growth(|kind| kind != MemoryKind::PythonObjects && !is_free(kind));
+    let is_much_free = sum(last, is_free) >= last.rss_bytes as f64 * MIN_FREE;
+    if is_much_free { used + growth(is_free) } else { used }
+}
+
+/// Whether memory is kept by Python's allocator or malloc, and not in use.
+fn is_free(kind: MemoryKind) -> bool {
+    matches!(GrowthCause::from_row(kind), GrowthCause::PythonFree | GrowthCause::NativeFree)
 }
 
 /// The rows that grew from one account to another, largest first.
@@ -150,4 +161,37 @@ fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
             Some(MemoryRowGrowth { kind, detail, growth_bytes, current_bytes })
         });
     grown.take(MAX_ROWS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn account(mebibytes: &[(MemoryKind, u64)]) -> Account {
+        let row = |&(kind, size): &(MemoryKind, u64)| MemoryRow {
+            kind,
+            detail: None,
+            private_bytes: size * MIB,
+            shared_bytes: 0,
+            swap_bytes: 0,
+        };
+        let rows: Vec<MemoryRow> = mebibytes.iter().map(row).collect();
+        let rss_bytes = rows.iter().map(MemoryRow::resident_bytes).sum();
+        Account { rss_bytes, rows, ..Account::default() }
+    }
+
+    #[test]
+    fn little_free_memory_is_no_growth() {
+        use MemoryKind::{NativeFree, NativeTop, NativeUsed, PythonObjects};
+        let growth = |first: &[(MemoryKind, u64)], last: &[(MemoryKind, u64)]| {
+            foreign_growth(&account(first), &account(last)) / MIB as f64
+        };
+        let first = [(PythonObjects, 40), (NativeUsed, 3), (NativeFree, 0), (NativeTop, 1)];
+        let warm = [(PythonObjects, 41), (NativeUsed, 4), (NativeFree, 3), (NativeTop, 2)];
+        assert_eq!(growth(&first, &warm), 1.0);
+        let fragmented = [(PythonObjects, 41), (NativeUsed, 4), (NativeFree, 30), (NativeTop, 2)];
+        assert_eq!(growth(&first, &fragmented), 32.0);
+    }
 }
