@@ -205,7 +205,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// in no layout; the dict is found by its values, which are all dicts.
     fn visit_thread_local(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let mut dicts = Vec::new();
-        crate::object_graph::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
+        crate::object_graph::read_references(&mut self.types, at, of, &mut |to, _| dicts.push(to));
         for dict in dicts {
             let pairs = self.objects.read_pairs(dict, usize::MAX);
             if !pairs.is_empty()

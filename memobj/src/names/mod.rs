@@ -171,7 +171,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         let Some(of) = self.type_of(at) else { return };
         self.visit_instance(at, &of, &mut each);
         self.visit_kind(at, &of, &mut each);
-        read_references(&mut self.types, at, &of, |to, kind| {
+        read_references(&mut self.types, at, &of, &mut |to, kind| {
             each(to, if kind == EdgeKind::Guessed { Reference::Guessed } else { Reference::Unnamed });
         });
     }
@@ -280,7 +280,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         each: &mut impl FnMut(Addr, Reference),
     ) {
         let mut index = 0;
-        read_references(&mut self.types, at, of, |to, kind| {
+        read_references(&mut self.types, at, of, &mut |to, kind| {
             if kind == EdgeKind::Visited && to != of.at {
                 each(to, reference(index));
                 index += 1;

@@ -282,7 +282,7 @@ fn read_part<M: Memory>(
             }
         }
         let edges = &mut rows.edges;
-        read_references(&mut types, at, &of, |to, _| {
+        read_references(&mut types, at, &of, &mut |to, _| {
             if let Some(to) = ranks.node(to, &mut cursor) {
                 edges.edge(to);
             }
@@ -302,7 +302,8 @@ pub(crate) fn read_references<M: Memory>(
     types: &mut TypeRegistry<'_, '_, M>,
     at: Addr,
     of: &Type,
-    mut each: impl FnMut(Addr, EdgeKind),
+    // Not generic: a hundred readers would be compiled for each caller.
+    mut each: &mut dyn FnMut(Addr, EdgeKind),
 ) {
     let mut reader = ReferenceReader { python: types.python(), types };
     // Unreadable objects were counted when the heap was walked.

@@ -84,7 +84,7 @@ impl ObjectGraph<'_> {
         for &node in unreached.iter().chain(lists) {
             let Some(at) = self.address(node) else { continue };
             let Some(of) = types.type_of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
-            read_references(&mut types, at, &of, |to: Addr, kind| {
+            read_references(&mut types, at, &of, &mut |to: Addr, kind| {
                 // A guess may be a pointer that no reference count includes.
                 if kind != EdgeKind::Guessed
                     && let Some(count) = self.node(to).and_then(|to| found.get_mut(to.index()))
