@@ -324,15 +324,12 @@ def run_suite(*names):
 
 
 def suite_of_simplejson():
-    run_suite("simplejson.tests.test_decode", "simplejson.tests.test_dump", "simplejson.tests.test_unicode")
+    # Not test_dump: it leaks nine tuples a run, as the collector's own count shows.
+    run_suite("simplejson.tests.test_decode", "simplejson.tests.test_indent", "simplejson.tests.test_unicode")
 
 
 def suite_of_tornado():
     run_suite("tornado.test.escape_test", "tornado.test.template_test", "tornado.test.httputil_test", "tornado.test.locks_test")
-
-
-def suite_of_jsonschema():
-    run_suite("jsonschema.tests.test_validators", "jsonschema.tests.test_exceptions", "jsonschema.tests.test_format")
 
 
 def suite_with_pytest():
@@ -341,7 +338,7 @@ def suite_with_pytest():
     ready()
     sys.stdout = open(os.devnull, "w")
     while True:
-        pytest.main(["-q", "-p", "no:cacheprovider", "--pyargs", "jsonschema.tests.test_validators"])
+        pytest.main(["-q", "-p", "no:cacheprovider", "--pyargs", "tornado.test.httputil_test"])
 
 
 if __name__ == "__main__":
@@ -349,7 +346,6 @@ if __name__ == "__main__":
         [
             requests_session, requests_single, urllib3_pool, httpx_client, httpx_async, openai_client, pandas_groups, pandas_csv,
             numpy_signals, sqlite_jobs, sqlalchemy_core, sqlalchemy_orm, jinja2_render, cachetools_lru, cachetools_ttl,
-            pydantic_models, html_parsing, yaml_configuration, click_commands, suite_of_simplejson, suite_of_tornado,
-            suite_of_jsonschema, suite_with_pytest,
+            pydantic_models, html_parsing, yaml_configuration, click_commands, suite_of_simplejson, suite_of_tornado, suite_with_pytest,
         ]
     )
