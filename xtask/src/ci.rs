@@ -18,6 +18,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("format", &["fmt", "--all", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     ("documentation", &["doc", "--workspace", "--no-deps"]),
+    ("one tool alone", &["check", "--no-default-features", "--features", "memobj", "--bin", "memobj"]),
     ("tests", TESTS),
 ];
 
