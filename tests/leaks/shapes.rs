@@ -123,6 +123,7 @@ pub const ALL: &[Shape] = &[
     leak("floats_kept", &["float"], &["__main__.floats"]),
     leak("attributes", PAYLOAD, &["__main__.settings"]),
     leak("modules", &["module"], &["sys.modules"]),
+    enlarged("late_import", PAYLOAD, &["colorsys.kept"]),
     leak("nested", PAYLOAD, &["__main__.buckets"]),
     leak("deque_without_limit", PAYLOAD, &["__main__.waiting"]),
     leak("default_argument", PAYLOAD, &["__main__.default_argument default kept"]),

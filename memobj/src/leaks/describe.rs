@@ -182,9 +182,6 @@ impl LeakFinder<'_, '_> {
     /// The name of the place that holds most of these objects: `place`, or a part of it.
     fn holder(&self, place: NameId, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
         let name = self.history.place(place);
-        if &*name == NEW_MODULES {
-            return name;
-        }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut all = 0;
         for node in nodes {

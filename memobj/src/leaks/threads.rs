@@ -83,7 +83,9 @@ impl LeakFinder<'_, '_> {
         };
         let held: Vec<usize> = items.iter().filter_map(|&item| thread_of(item)).collect();
         let threads: HashSet<usize> = held.iter().copied().collect();
-        held.len() * 5 >= items.len() * 4 && threads.len() as f64 * 2.0 >= new_threads
+        // The items are a sample.
+        let wanted = new_threads.min(held.len() as f64);
+        !held.is_empty() && held.len() * 5 >= items.len() * 4 && threads.len() as f64 * 2.0 >= wanted
     }
 }
 

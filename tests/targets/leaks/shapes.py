@@ -212,6 +212,17 @@ def thread_locals(n):
         threading.Thread(target=wait_with, args=(Connection(),), daemon=True).start()
 
 
+def late_import(n):
+    if n == 150:
+        # What a service imports at its first request is imported once more here.
+        sys.modules.pop("colorsys", None)
+        import colorsys
+
+        colorsys.kept = []
+    elif n > 150:
+        sys.modules["colorsys"].kept.append(Payload(n))
+
+
 def linked_in_front(n):
     global chain
     chain = Node(n, chain)

@@ -75,8 +75,8 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
     let mut lines = Vec::new();
     for full in record.filling.iter().take(MAX_BRIEF) {
         let limit = full.max_entries.map(thousands).unwrap_or_default();
-        let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
-        lines.push(headline("no leak", Tone::Plain, &text));
+        let text = format!("{}; its limit is {limit}", summary_sentence(full));
+        lines.push(headline("fills up", Tone::Plain, &text));
     }
     for slowing in record.slowing.iter().take(MAX_BRIEF) {
         lines.push(headline("slows down", Tone::Plain, &slowing_sentence(slowing)));
