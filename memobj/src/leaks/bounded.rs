@@ -18,6 +18,9 @@ use crate::names::NameReader;
 use crate::object_graph::{RootKind, TypeIndex};
 use crate::survivors::Generations;
 
+/// Entries in tables of the library that come with an imported module: its loader, its logger, its codec.
+const MAX_PER_IMPORT: u64 = 4;
+
 /// New objects of a type in a place.
 #[derive(Debug, Default, Clone, Copy)]
 struct NewObjects {
@@ -26,11 +29,11 @@ struct NewObjects {
 }
 
 /// The bounded part of the growth of places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BoundedGrowth {
     counts: HashMap<(NameId, TypeIndex), NewObjects>,
     /// Modules that were imported after the first census.
-    pub imported: u64,
+    pub imported: HashSet<NodeId>,
 }
 
 impl BoundedGrowth {
@@ -44,7 +47,7 @@ impl BoundedGrowth {
     ) -> Self {
         let graph = holders.graph();
         let imported = new_imports(holders, generations, names);
-        let mut roots = RootFinder::new(holders, generations);
+        let mut roots = RootFinder::new(holders, generations, &imported);
         let listing = tables_of_imports(holders, generations, names, &mut roots, &imported);
         let is_bounded = |root: NodeId| {
             let before = holders.paths().parent(root);
@@ -54,9 +57,9 @@ impl BoundedGrowth {
                 || state
                     .is_some_and(|state| matches!(state.kind, RootKind::Interpreter(_) | RootKind::Thread(_)))
         };
-        let mut found = Self { imported: imported.len() as u64, ..Self::default() };
+        let mut counts: HashMap<(NameId, TypeIndex), NewObjects> = HashMap::new();
         for (node, place) in new_objects(holders, generations, ids, wanted) {
-            let count = found.counts.entry((place, graph.type_index(node))).or_default();
+            let count = counts.entry((place, graph.type_index(node))).or_default();
             count.all += 1;
             // One object that refers to many others may be the newest one of a chain: only the first of each path is bounded.
             let root = roots.root(node);
@@ -64,7 +67,12 @@ impl BoundedGrowth {
                 count.bounded += 1;
             }
         }
-        found
+        Self { counts, imported }
+    }
+
+    /// How many entries in tables of the library come with the imported modules at most.
+    pub fn entries_of_imports(&self) -> u64 {
+        (self.imported.len() as u64).saturating_mul(MAX_PER_IMPORT)
     }
 
     /// Whether most new objects of a type in a place are bounded.

@@ -36,8 +36,6 @@ const MAX_FINDINGS: usize = 20;
 const RATE_TOLERANCE: f64 = 0.15;
 /// Objects of the library that may be added with one of the program.
 const MAX_MULTIPLE: u32 = 4;
-/// Entries in tables of the library that come with an imported module: its loader, its logger, its codec.
-const MAX_PER_IMPORT: u64 = 4;
 /// The largest probability that any of all rows rises so by chance.
 const MAX_CHANCE_AMONG: f64 = 0.25;
 /// Seconds per minute: records have growth per minute.
@@ -171,9 +169,8 @@ impl LeakFinder<'_, '_> {
         for (&place, rows) in &mut places {
             rows.retain(|growing| {
                 // Tables of what is imported: of loggers, of modules.
-                let with_imports = growing.entries.is_some_and(|entries| {
-                    entries.net <= bounded.imported.saturating_mul(MAX_PER_IMPORT) as f64
-                });
+                let with_imports =
+                    growing.entries.is_some_and(|entries| entries.net <= bounded.entries_of_imports() as f64);
                 let of = self.index_of(growing.type_id);
                 !with_imports && of.is_none_or(|of| !bounded.explains(place, of))
             });
@@ -184,7 +181,9 @@ impl LeakFinder<'_, '_> {
         }
         places.retain(|_, rows| !rows.is_empty());
         let mut groups =
-            growth_roots::find(self.holders, self.generations, self.ids, |place| places.contains_key(&place));
+            growth_roots::find(self.holders, self.generations, self.ids, &bounded.imported, |place| {
+                places.contains_key(&place)
+            });
         for (&place, groups) in &mut groups {
             groups.retain(|&of, _| !bounded.explains(place, of));
         }
@@ -198,8 +197,7 @@ impl LeakFinder<'_, '_> {
             });
             let candidate = self.describe(names, place, &rows, groups.get(&place));
             let roots: u64 = groups.get(&place).into_iter().flatten().map(|(_, group)| group.roots).sum();
-            if candidate.is_standard && roots > 0 && roots <= bounded.imported.saturating_mul(MAX_PER_IMPORT)
-            {
+            if candidate.is_standard && roots > 0 && roots <= bounded.entries_of_imports() {
                 continue;
             }
             match found.iter_mut().find(|other| self.are_one_chain(other, &candidate)) {

@@ -1,7 +1,8 @@
 //! Growth roots: the first new object on the shortest path to each new object.
 //!
 //! Each new object has one growth root, so bytes add up: a session is the growth root of its attributes, which were created with it.
-//! The object before a growth root is old: it is the container that grows.
+//! The object before a growth root is old: it is the container that grows. In a module that was imported meanwhile, what came with the import
+//! is old.
 
 use std::collections::{HashMap, HashSet};
 
@@ -76,10 +77,11 @@ pub fn find(
     holders: &Holders<'_>,
     generations: &Generations,
     ids: &PlaceIds,
+    imported: &HashSet<NodeId>,
     wanted: impl Fn(NameId) -> bool,
 ) -> RootGroups {
     let graph = holders.graph();
-    let mut roots = RootFinder::new(holders, generations);
+    let mut roots = RootFinder::new(holders, generations, imported);
     let mut groups = RootGroups::new();
     for (node, place) in new_objects(holders, generations, ids, wanted) {
         let root = roots.root(node);
@@ -106,21 +108,26 @@ pub fn find(
 pub(super) struct RootFinder<'a> {
     paths: &'a ShortestPaths,
     generations: &'a Generations,
+    imported: &'a HashSet<NodeId>,
     known: Vec<u32>,
     path: Vec<NodeId>,
 }
 
 impl<'a> RootFinder<'a> {
-    /// Starts without known growth roots.
-    pub fn new(holders: &'a Holders<'_>, generations: &'a Generations) -> Self {
+    /// Starts without known growth roots; `imported` are the modules that were imported after the first census.
+    pub fn new(
+        holders: &'a Holders<'_>,
+        generations: &'a Generations,
+        imported: &'a HashSet<NodeId>,
+    ) -> Self {
         let known = vec![NONE; holders.graph().objects()];
-        Self { paths: holders.paths(), generations, known, path: Vec::new() }
+        Self { paths: holders.paths(), generations, imported, known, path: Vec::new() }
     }
 
     /// The growth root of a new object.
     pub fn root(&mut self, node: NodeId) -> NodeId {
         let mut at = node;
-        let root = loop {
+        let mut root = loop {
             match self.known.get(at.index()) {
                 Some(&NONE) => {}
                 Some(&root) => break NodeId(root),
@@ -133,7 +140,14 @@ impl<'a> RootFinder<'a> {
                 None => break at,
             }
         };
-        for node in self.path.drain(..) {
+        // An import may last from one census to the next.
+        let comes_later = |node: NodeId, module: NodeId| {
+            self.generations.first_seen(node) > self.generations.first_seen(module).saturating_add(1)
+        };
+        for node in self.path.drain(..).rev() {
+            if self.imported.contains(&root) && comes_later(node, root) {
+                root = node;
+            }
             if let Some(place) = self.known.get_mut(node.index()) {
                 *place = root.0;
             }
