@@ -409,3 +409,31 @@ fn code_that_names_the_holder_is_a_candidate() {
         assert!(candidates.iter().any(is_named), "{shape}: {run}");
     }
 }
+
+/// What is advised where a shape leaks.
+fn advice(interpreter: &Interpreter, shape: &str) -> String {
+    let target = start(interpreter, shape);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leaks");
+    let run = Tool::ours("memobj").args(["--leaks", "-p"]).arg(target.pid().to_string()).args(LOOK);
+    run.arg("-o").arg(&file).limit(LIMIT).run().expect_code(1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    text.lines().find(|line| line.starts_with("  do ")).unwrap_or(&text).to_owned()
+}
+
+#[test]
+fn advice_fits_the_leak() {
+    let Some(interpreter) = usual().filter(|usual| loads(usual, "ctypes") && loads(usual, "asyncio")) else {
+        crate::skip!("no Python with ctypes and asyncio on this machine")
+    };
+    for (shape, wanted) in [
+        ("exit_callbacks", "atexit.unregister()"),
+        ("finished_tasks", "add_done_callback(pending.discard)"),
+        ("tasks", "these tasks never end"),
+        ("hidden_cycle", "_random.Random does not visit what it holds"),
+        ("lost_by_c", "C code of ctypes may forget a Py_DECREF"),
+    ] {
+        let advice = advice(interpreter, shape);
+        assert!(advice.contains(wanted), "{shape}: {advice}");
+    }
+}

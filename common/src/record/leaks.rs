@@ -177,6 +177,12 @@ pub struct Leak {
     /// The largest number of entries that the cache or queue allows; `null` without a limit.
     #[serde(alias = "limit")]
     pub max_entries: Option<u64>,
+    /// The type of C whose objects hold them in reference cycles, which it does not show to the collector; `null` if there is none.
+    #[serde(default)]
+    pub hiding_type: Option<Arc<str>>,
+    /// The packages whose C code may have lost the objects, or may hold them; empty if their holder is known.
+    #[serde(default)]
+    pub suspects: Vec<Arc<str>>,
     /// The holder of the leak that causes this one, as with weak references; `null` for an independent leak.
     #[serde(alias = "along")]
     pub side_effect_of: Option<Arc<str>>,

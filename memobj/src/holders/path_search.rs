@@ -51,6 +51,9 @@ struct EdgeRules<'l, 'w> {
     /// The dicts of weak-key dictionaries: their values live as long as their keys, whoever holds those.
     weak_keyed: NodeSet,
     definitions: Definitions,
+    /// Attributes of classes that are objects of the program, and the dicts of classes.
+    class_attributes: NodeSet,
+    class_dicts: NodeSet,
 }
 
 impl<'l, 'w> EdgeRules<'l, 'w> {
@@ -86,6 +89,8 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             modules: HashMap::new(),
             weak_keyed: NodeSet::new(graph.objects()),
             definitions: Definitions::find(graph, modules, names),
+            class_attributes: NodeSet::new(graph.objects()),
+            class_dicts: NodeSet::new(graph.objects()),
         };
         for node in graph.object_nodes() {
             let class = rules.class(node);
@@ -96,6 +101,11 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
                     rules.dicts.insert(dict);
                     rules.modules.insert(dict, node);
                 }
+            } else if class == NodeClass::Type {
+                let dict = graph.address(node).and_then(|at| names.python().read_type_dict(at).ok());
+                if let Some(dict) = dict.and_then(|dict| graph.node(dict)) {
+                    rules.add_class(dict);
+                }
             } else if class == NodeClass::WeakKeyDictionary {
                 let data = graph.address(node).and_then(|at| names.attribute(at, "data"));
                 data.and_then(|data| graph.node(data))
@@ -104,6 +114,26 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             }
         }
         rules
+    }
+
+    /// Notes the attributes of a class that are instances of Python classes.
+    fn add_class(&mut self, dict: NodeId) {
+        self.class_dicts.insert(dict);
+        for &to in self.graph.references().targets(dict) {
+            let is_instance = self.graph.type_of(to).is_some_and(|of| of.class.is_some() && of.is_gc());
+            if is_instance && self.class(to) == NodeClass::Other {
+                self.class_attributes.insert(to);
+            }
+        }
+    }
+
+    /// Whether an object has an attribute of a class, too: the class says more.
+    #[inline]
+    fn is_copy_of_class_attribute(&self, from: NodeId, to: NodeId) -> bool {
+        self.class_attributes.contains(to)
+            && !self.class_dicts.contains(from)
+            && !self.is_module_dict(from)
+            && self.graph.address(from).is_some()
     }
 
     #[inline]
@@ -135,6 +165,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             NodeClass::WeakReference => true,
             NodeClass::EventLoop | NodeClass::Suspended | NodeClass::WeakKeyDictionary | NodeClass::Other => {
                 !(self.weak_keyed.contains(from)
+                    || self.is_copy_of_class_attribute(from, to)
                     || self.is_module_dict(from) && self.definitions.is_imported(from, to))
             }
         }

@@ -136,6 +136,8 @@ impl LeakFinder<'_, '_> {
                 .map(|growing| growing.type_growth(self.history.type_name(growing.type_id)))
                 .collect(),
             max_entries: limited.and_then(|(node, rate)| self.limit(names, node, rate)),
+            hiding_type: None,
+            suspects: Vec::new(),
             side_effect_of: None,
             additions: None,
             candidates: Vec::new(),
@@ -148,7 +150,7 @@ impl LeakFinder<'_, '_> {
             }
             _ => sample().collect(),
         };
-        Candidate {
+        let mut candidate = Candidate {
             is_standard: self.is_standard(place, sample().next()),
             is_weak,
             slows_down: rows.iter().all(|growing| growing.slows_down),
@@ -157,7 +159,13 @@ impl LeakFinder<'_, '_> {
             places: vec![place],
             items,
             container: if enlarged.is_some() { nodes.first().copied() } else { into.map(|(node, _)| node) },
+        };
+        if matches!(cause, Liveness::Native | Liveness::Unreferred) {
+            let roots = added.map_or(&[][..], |(_, group)| &group.samples);
+            let types = rows.iter().filter_map(|growing| self.index_of(growing.type_id)).collect();
+            self.name_hidden_holder(names, &mut candidate, roots, types);
         }
+        candidate
     }
 
     /// The row that counts the entries; without growth roots, the row of the most specific or largest type.

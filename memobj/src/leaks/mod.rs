@@ -13,6 +13,7 @@ mod bounded;
 mod describe;
 mod entries;
 mod find;
+mod hidden;
 mod limits;
 mod mentions;
 mod native;

@@ -143,6 +143,7 @@ impl LeakFinder<'_, '_> {
 
 /// Whether a leak is not a cause if it comes with another one at the same rate.
 const fn is_minor(candidate: &Candidate) -> bool {
-    let is_of_c = matches!(candidate.leak.cause, Liveness::Unreferred | Liveness::Native);
+    let leak = &candidate.leak;
+    let is_of_c = matches!(leak.cause, Liveness::Unreferred | Liveness::Native) && leak.hiding_type.is_none();
     candidate.is_standard || candidate.is_weak || is_of_c
 }

@@ -30,6 +30,8 @@ pub struct Module {
     pub dict: Addr,
     /// The place that it was loaded from.
     pub origin: Origin,
+    /// Whether its file is a library in C.
+    pub is_extension: bool,
 }
 
 /// The modules of all interpreters.
@@ -65,14 +67,16 @@ impl Modules {
                 // `typing.io` is a class in the place of a module.
                 let is_of_standard = dict.is_null()
                     && name.rsplit_once('.').is_some_and(|(parent, _)| modules.is_standard(parent));
+                let file = objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file));
+                let is_extension = file.as_deref().is_some_and(|file| file.ends_with(".so"));
                 let origin = match &*name {
                     "__main__" => Origin::Program,
                     _ if is_of_standard => Origin::Standard,
-                    _ => read_origin(names, dict, library.as_deref()),
+                    _ => read_origin(names, dict, file.as_deref(), library.as_deref()),
                 };
                 modules.by_address.insert(at, modules.list.len());
                 modules.by_name.entry(Arc::clone(&name)).or_insert(modules.list.len());
-                modules.list.push(Module { at, name, dict, origin });
+                modules.list.push(Module { at, name, dict, origin, is_extension });
             }
         }
         modules
@@ -106,9 +110,13 @@ impl Modules {
 
 /// Reads the place that a module was loaded from. It belongs to the standard library if its file is in the folder of `os` and not in
 /// `site-packages`; or if it has neither file nor folder and a `__spec__`, so it is built in.
-fn read_origin<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> Origin {
+fn read_origin<M: Memory>(
+    names: &NameReader<'_, '_, M>,
+    dict: Addr,
+    file: Option<&str>,
+    library: Option<&str>,
+) -> Origin {
     let objects = names.objects();
-    let file = objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file));
     let Some(file) = file else {
         let is_there = |name: &str| objects.read_item(dict, name).is_some_and(|item| !objects.is_none(item));
         let is_built_in = is_there("__spec__") && !is_there("__path__");

@@ -75,6 +75,8 @@ pub fn leak(fill: Fill) -> Leak {
         path: fill.of("module __main__ → _sessions (dict, 12,000 entries) → SessionState".into()),
         types: vec![type_growth()],
         max_entries: fill.of(100_000),
+        hiding_type: fill.of("hiredis.Reader".into()),
+        suspects: vec!["hiredis".into()],
         side_effect_of: fill.of("__main__.tasks".into()),
         additions: fill.of(additions(fill)),
         candidates: vec![CodeLine {

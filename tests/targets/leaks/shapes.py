@@ -27,7 +27,9 @@ def optional(name):
         return None
 
 
-array, asyncio, contextvars, ctypes, zlib = map(optional, ("array", "asyncio", "contextvars", "ctypes", "zlib"))
+array, asyncio, contextvars, ctypes, zlib, _random = map(
+    optional, ("array", "asyncio", "contextvars", "ctypes", "zlib", "_random")
+)
 
 RATE = float(os.environ.get("RATE", "200"))
 
@@ -176,6 +178,10 @@ def logging_handlers(n):
     log.addHandler(logging.NullHandler())
 
 
+def loggers(n):
+    logging.getLogger("made_%d" % n)
+
+
 def growing_text(n):
     global text
     text += "x" * 512
@@ -292,6 +298,28 @@ closure_variable = make_closure_variable()
 
 def lost_by_c(n):
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(Payload(n)))
+
+
+def words_in_c(keeper, word):
+    """Writes a word again and again into the struct of an object of C, which does not show it to the collector."""
+    keeper.setstate((0,) + (word & 0xFFFFFFFF, word >> 32) * 311 + (0, 624))
+
+
+def hidden_cycle(n):
+    node = Node(n, _random.Random())
+    words_in_c(node.left, id(node))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(node))
+
+
+addresses = array and array.array("Q")
+keeper = _random and _random.Random()
+
+
+def hidden_in_c(n):
+    payload = Payload(n)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(payload))
+    addresses.append(id(payload))
+    words_in_c(keeper, addresses.buffer_info()[0])
 
 
 def uncollectable(n):
@@ -493,6 +521,22 @@ async def reply(n):
     return payload
 
 
+async def answer(n):
+    return "a" * 60 + str(n)
+
+
+async def keep_answers():
+    begin = time.monotonic()
+    for n in range(1 << 62):
+        pending.add(asyncio.ensure_future(answer(n)))
+        await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+
+
+def finished_tasks():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(keep_answers())
+
+
 async def run_tasks():
     begin = time.monotonic()
     for n in range(1 << 62):
@@ -522,14 +566,14 @@ def steps():
             time.sleep(left)
 
 
-WHOLE = {"local_variable": local_variable, "thread_local": thread_local, "tasks": tasks}
+WHOLE = {"local_variable": local_variable, "thread_local": thread_local, "tasks": tasks, "finished_tasks": finished_tasks}
 
 
 def main():
     shape = sys.argv[1]
     print("ready", os.getpid(), flush=True)
     if shape in WHOLE:
-        if shape != "tasks" and shape != "thread_local":
+        if shape == "local_variable":
             threading.Thread(target=end_with_stdin, daemon=True).start()
         WHOLE[shape]()
         return

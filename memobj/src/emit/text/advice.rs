@@ -1,5 +1,7 @@
 //! Advice on leaks.
 
+use std::sync::Arc;
+
 use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
 use common::units::Bytes;
 
@@ -13,22 +15,60 @@ pub(super) fn for_leak(leak: &Leak) -> String {
             "enable the collector (gc.enable()) or call gc.collect() regularly; or break the reference cycles with weakref".into()
         }
         (Liveness::Uncollectable, _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
-        (Liveness::Unreferred, _) => {
-            "an extension module forgets a Py_DECREF: check the ones that create such objects".into()
-        }
-        (Liveness::Native, _) => "an extension module keeps them: check what it is given, and when it releases that".into(),
+        (Liveness::Unreferred | Liveness::Native, _) => for_lost_objects(leak),
         (_, GrowthMode::Enlarged) => format!("flush {holder}, or replace it by a new one, from time to time"),
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &**holder == EXIT_CALLBACKS => {
             "call atexit.unregister() when an object is done with, or register one function that ends all of them".into()
         }
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
+        _ if leak.name.ends_with("Task") && has_ended(leak) => {
+            let kept = holder.rsplit('.').next().unwrap_or(holder);
+            let remove = match leak.growth_mode {
+                GrowthMode::Added => format!("{kept}.discard"),
+                GrowthMode::KeysSet => format!("lambda task: {kept}.pop(key)"),
+                _ => format!("{kept}.remove"),
+            };
+            format!("these tasks have finished: let them go, with task.add_done_callback({remove})")
+        }
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
         }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),
         (_, GrowthMode::KeysSet) => format!("delete unused keys of {holder}, or limit its size"),
         _ => format!("remove unused items from {holder}, or limit its size"),
+    }
+}
+
+/// Advice on objects that the program cannot reach.
+fn for_lost_objects(leak: &Leak) -> String {
+    let packages = any_of(&leak.suspects);
+    match (leak.cause, &leak.hiding_type) {
+        (_, Some(of)) => format!(
+            "upgrade {packages}, or report it there: {of} does not visit what it holds (tp_traverse); until then delete the attribute that \
+             refers to it when the object is done with"
+        ),
+        _ if leak.suspects.is_empty() => {
+            "C code of Python itself may hold them, and no extension module is loaded: look again with a longer --for".into()
+        }
+        (Liveness::Native, _) => {
+            format!("C code of {packages} may keep them: check what it is given, and when it releases that")
+        }
+        _ => format!("C code of {packages} may forget a Py_DECREF: upgrade it, or report it there"),
+    }
+}
+
+/// Whether most of these tasks have finished: those have no code left that is suspended.
+fn has_ended(leak: &Leak) -> bool {
+    leak.waiting.as_deref().is_none_or(|waiting| waiting.ends_with(", ended"))
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn any_of(names: &[Arc<str>]) -> String {
+    match names {
+        [] => "an extension module".into(),
+        [one] => one.to_string(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }
 

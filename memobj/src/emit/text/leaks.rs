@@ -126,6 +126,12 @@ fn summary_sentence(leak: &Leak) -> String {
             format!("{objects} {name} per minute become cyclic garbage ({bytes}), and the collector is off")
         }
         Liveness::Uncollectable => format!("gc.garbage grows by {objects} {name} per minute ({bytes})"),
+        Liveness::Unreferred | Liveness::Native if leak.hiding_type.is_some() => {
+            let of = leak.hiding_type.as_deref().unwrap_or_default();
+            format!(
+                "{objects} {name} per minute leak in cycles through {of}, which does not show the collector what it holds ({bytes})"
+            )
+        }
         Liveness::Unreferred => {
             format!("{objects} {name} per minute leak with no known referrer ({bytes})")
         }
