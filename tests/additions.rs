@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::record::Additions;
-use memobj::leaks::additions::watch;
+use memobj::leaks::additions::AdditionWatch;
 use memobj_cpython::layout::Layout;
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::bytecode::Bytecode;
@@ -53,9 +53,11 @@ fn watched(pid: u32, description: &Value) -> Result<Vec<Additions>, String> {
         .iter()
         .map(|shape| count_of(&python.layout, shape))
         .collect();
-    let mut all = Vec::new();
+    let mut all: Vec<Additions> = Vec::new();
     for counts in counts.chunks(MAX_WATCHPOINTS) {
-        all.extend(watch(&target, &python, &bytecode, counts, Duration::from_secs(20), &mut || true));
+        let mut watch = AdditionWatch::default();
+        watch.watch(&target, &python, &bytecode, counts, Duration::from_secs(20), &mut || true);
+        all.extend(counts.iter().filter_map(|&count| watch.report(count)));
     }
     match all.iter().find_map(|additions| additions.refused.as_deref()) {
         Some(refused) => Err(refused.to_owned()),
@@ -103,8 +105,32 @@ fn adding_lines_match_the_program() {
     }
 }
 
+#[test]
+fn slow_additions_are_seen_between_censuses() {
+    if !crate::support::is_long() {
+        crate::skip!("it takes a minute: MEMTOOLS_LONG=1")
+    }
+    let Some(interpreter) = interpreters().iter().rfind(|interpreter| !interpreter.debug) else {
+        crate::skip!("no Python on this machine")
+    };
+    let file = workspace::root().join("tests/targets/slow.py");
+    let mut target = Tool::new(&interpreter.program).args(["-I", "-S", "-B"]).arg(&file).start();
+    target.wait_line("ready");
+    if let Err(refused) = take_all_watchpoints(target.pid()) {
+        crate::skip!("{refused}");
+    }
+    let run = Tool::ours("memobj").args(["--leaks", "--for", "60s", "-i", "6", "--format", "jsonl", "-p"]);
+    let run = run.arg(target.pid().to_string()).limit(LIMIT * 3).run();
+    let record: Value = serde_json::from_str(run.out().lines().last().unwrap()).unwrap();
+    let leak = &record["leaks"][0];
+    assert!(leak["holder"].as_str().unwrap().ends_with("SLOW"), "{record}");
+    let additions = &leak["additions"];
+    assert!(additions["seen"].as_u64() >= Some(2), "{additions}");
+    assert_eq!(additions["lines"][0]["frames"][0]["function"], "add", "{additions}");
+}
+
 /// Whether a process has a perf event open: it watches something.
-fn is_watching(pid: u32) -> bool {
+pub fn is_watching(pid: u32) -> bool {
     let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     files.flatten().any(|file| {
         std::fs::read_link(file.path()).is_ok_and(|link| link.ends_with("anon_inode:[perf_event]"))

@@ -399,12 +399,21 @@ fn native_memory_belongs_to_its_entries() {
 fn code_that_names_the_holder_is_a_candidate() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     // A method, a subscript, and a variable of the function itself.
-    for shape in ["class_attribute", "leak_beside_churn", "local_variable"] {
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    let line_of =
+        |text: &str| source.lines().position(|line| line.trim() == text).map(|index| index as u64 + 1);
+    for (shape, adding) in [
+        ("class_attribute", "Subject.made.append(Payload(n))"),
+        ("leak_beside_churn", "sessions[n] = Payload(n)"),
+        ("local_variable", "accumulated.append(Payload(n))"),
+    ] {
         let run = look(&start(interpreter, shape));
         let candidates = only_leak(&run)["candidates"].clone();
         let candidates = candidates.as_array().unwrap();
         let is_named = |line: &Value| {
-            line["function"] == shape && line["file"].as_str().is_some_and(|file| file.ends_with("shapes.py"))
+            line["function"] == shape
+                && line["line"].as_u64() == line_of(adding)
+                && line["file"].as_str().is_some_and(|file| file.ends_with("shapes.py"))
         };
         assert!(candidates.iter().any(is_named), "{shape}: {run}");
     }

@@ -10,10 +10,10 @@ use crate::support::process::descendants;
 use crate::support::{Background, PATIENCE, Tool, bin, wait_for, wait_until};
 
 /// What makes a command another user's, nobody's.
-const AS_NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+pub const AS_NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// Why commands cannot be run as another user here, if they cannot.
-fn cannot_be_nobody() -> Option<String> {
+pub fn cannot_be_nobody() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("this takes root, to be another user".to_owned());
     }

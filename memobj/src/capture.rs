@@ -30,6 +30,8 @@ use crate::census::clock::{clocks_at, read_clocks};
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
+use crate::watch::holder::WatchedHolder;
+use crate::watch::{SeenWrites, watch_writes};
 
 /// Copies that are made at most until one holds together, though no collection was under way.
 const MAX_COPIES: u32 = 3;
@@ -93,6 +95,22 @@ impl ProcessState {
         }
         leaks.watch_additions(&attached.target, &attached.python, limit, goes_on);
         Some(leaks.report())
+    }
+}
+
+impl ProcessState {
+    /// Watches who writes to a container, as [`watch_writes`](watch_writes()).
+    ///
+    /// # Errors
+    /// If there is no such process any more, or the kernel refuses the watch.
+    pub fn watch_writes(
+        &self,
+        holder: &WatchedHolder,
+        goes_on: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<SeenWrites, Error> {
+        let AttachedPython { target, python } =
+            self.attached.as_ref().ok_or_else(|| Error::exited(Stage::WATCH, "the process has exited"))?;
+        watch_writes(target, python, holder, goes_on)
     }
 }
 

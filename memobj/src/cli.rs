@@ -3,8 +3,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Parser};
 use common::cli::{Failure, parse_interval};
 use common::record::Scope;
 use common::time::parse_duration;
@@ -13,6 +13,7 @@ use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
     CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, StopPolicy, Targets, TextOptions,
+    WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::survivors::MAX_CENSUSES;
@@ -29,7 +30,7 @@ const LEAK_STEPS: u32 = 6;
 /// Counts and sizes by type and module, with threads and the garbage collector: one JSON line per census, or tables on a
 /// terminal. No code runs in the program. It is paused only while its memory is copied, and the pause is reported.
 #[derive(Debug, Parser)]
-#[command(name = "memobj", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
+#[command(name = "memobj", version, group = ArgGroup::new("observes").args(["leaks", "watch_adds"]), override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
     /// Count the objects of process PID (can be repeated)
     #[arg(short, long, value_name = "PID", value_parser = parse_pid, help_heading = "Target")]
@@ -55,7 +56,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub interval: Option<Duration>,
 
-    /// Stop after N censuses (every 10s without -i)
+    /// Stop after N censuses (every 10s without -i); with --watch-adds, after N additions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub count: Option<u64>,
 
@@ -91,8 +92,12 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
     pub leaks: bool,
 
-    /// How long to observe with --leaks [default: 60s]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "leaks", help_heading = "When")]
+    /// Watch a container, named as --leaks and --holders print it: which lines add to it and remove from it, until Ctrl-C
+    #[arg(long, value_name = "HOLDER", conflicts_with_all = ["core", "snapshot", "command", "tree", "leaks", "interval", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
+    pub watch_adds: Option<String>,
+
+    /// How long to observe with --leaks [default: 60s] or --watch-adds
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "observes", help_heading = "When")]
     pub observe: Option<Duration>,
 
     /// Do not pause the process: read its memory while it runs, and count torn reads
@@ -173,13 +178,16 @@ impl Args {
             Targets::Processes(pids) if pids.len() > 1 && self.save_snapshot.is_some() => {
                 return Err(Failure::new("a snapshot is of one process", "give one -p PID"));
             }
+            Targets::Processes(pids) if pids.len() > 1 && self.watch_adds.is_some() => {
+                return Err(Failure::new("a container is of one process", "give one -p PID"));
+            }
             Targets::File(_) if self.tree => {
                 return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
             }
             _ => {}
         }
         let observed = self.observe.unwrap_or(LEAK_SEARCH);
-        let repeats = self.count.is_some() || self.duration.is_some();
+        let repeats = (self.count.is_some() || self.duration.is_some()) && self.watch_adds.is_none();
         let interval = match &targets {
             _ if self.leaks => Some(self.interval.unwrap_or(observed / LEAK_STEPS)),
             Targets::Command(_) => Some(self.interval.unwrap_or(INTERVAL)),
@@ -190,6 +198,7 @@ impl Args {
                 let steps = observed.as_nanos() / interval.as_nanos().max(1);
                 check_leak_search(u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1))?
             }
+            _ if self.watch_adds.is_some() => 1,
             _ => self.count.unwrap_or(u64::MAX),
         };
         let holders = self.holders || self.retained || !self.why.is_empty();
@@ -209,6 +218,7 @@ impl Args {
                 memory: self.memory || self.leaks && !self.no_stop,
                 save: self.save_snapshot,
                 holders: holders.then_some(HolderOptions { retained: self.retained, why: self.why }),
+                watch: self.watch_adds.clone(),
                 caches: self.caches.then_some(CacheOptions { max_item_bytes: self.max_item }),
                 cmdline: !self.no_cmdline,
             },
@@ -216,6 +226,7 @@ impl Args {
             max_censuses,
             duration: self.duration,
             leaks: self.leaks,
+            watch: self.watch_adds.map(|_| WatchOptions { duration: self.observe, additions: self.count }),
             output: self.output,
             format: self.format,
             text: TextOptions { limit: self.limit, diff_every: self.diff_every, memory: self.memory },
@@ -251,6 +262,7 @@ Examples:
   memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
   memobj --tree -p 1234                   every Python process at or below 1234
   memobj --leaks -p 1234                  what leaks, how fast, and who holds it
+  memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove from it
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
   memobj -- python bot.py                 start a program and count every 10 s
@@ -292,8 +304,8 @@ the rest. Text lists the largest; every third census shows growth and shrinkage 
 Leaks: --leaks takes 7 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
 each time, if it grows until the end, and if it is not freed again. --for 10m finds slower leaks; at least 3 censuses are \
 needed. Python processes below PID are searched too, as far as their censuses take at most half of the time; --tree searches all of them. \
-Ctrl-C ends the search with a verdict on the censuses so far. After the last census memobj watches for up to 5s which lines of \
-code add to the leaks (not after Ctrl-C). This needs perf events: kernel.perf_event_paranoid of 2 or less, or root.
+Ctrl-C ends the search with a verdict on the censuses so far. Between the censuses and for up to 5s after the last one (not after Ctrl-C) memobj \
+watches which lines of code add to the leaks; --watch-adds does that alone, for one container. This needs perf events: kernel.perf_event_paranoid of 2 or less, or root.
 
 Exit status: 0 if the target exited, the user stopped memobj, or the count is complete; 2 on failure; with a command its status, \
 126 if it cannot be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 without a verdict or \
@@ -373,6 +385,21 @@ mod tests {
             parse(&["--", "prog", "-p", "--tree", "--"]).unwrap().command,
             ["prog", "-p", "--tree", "--"]
         );
+    }
+
+    #[test]
+    fn watch_takes_its_bounds() {
+        let watch = |args: &[&str]| config(&[&["-p", "1", "--watch-adds", "bot.CACHE"], args].concat());
+        assert_eq!(watch(&[]).watch, Some(WatchOptions { duration: None, additions: None }));
+        assert_eq!((watch(&[]).interval, watch(&[]).census.watch.as_deref()), (None, Some("bot.CACHE")));
+        let bounded = watch(&["--for", "5s", "--count", "9"]);
+        let expected = WatchOptions { duration: Some(Duration::from_secs(5)), additions: Some(9) };
+        assert_eq!((bounded.watch, bounded.interval), (Some(expected), None));
+        for args in [&["--leaks"][..], &["--tree"], &["-i", "1"], &["--why", "x"]] {
+            assert!(parse(&[&["-p", "1", "--watch-adds", "x"], args].concat()).is_err(), "{args:?}");
+        }
+        let two = parse(&["-p", "1", "-p", "2", "--watch-adds", "x"]).unwrap().into_config();
+        assert!(two.is_err_and(|failure| failure.message.contains("one process")));
     }
 
     #[test]

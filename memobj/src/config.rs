@@ -25,6 +25,8 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Compares the censuses and reports leaks in place of censuses.
     pub leaks: bool,
+    /// Watches who writes to a container, in place of censuses.
+    pub watch: Option<WatchOptions>,
     /// The file for the text; records go to the same name with `.jsonl`. `None` is stdout.
     pub output: Option<PathBuf>,
     /// The format on stdout; `None` depends on whether it is a terminal.
@@ -90,8 +92,19 @@ pub struct CensusOptions {
     pub holders: Option<HolderOptions>,
     /// Adds the program's caches.
     pub caches: Option<CacheOptions>,
+    /// Finds the container with this name.
+    pub watch: Option<String>,
     /// Includes the command line and the path of the executable.
     pub cmdline: bool,
+}
+
+/// The options of `--watch-adds`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// The longest time.
+    pub duration: Option<Duration>,
+    /// The number of additions that suffice.
+    pub additions: Option<u64>,
 }
 
 /// Whether a process may be stopped while its memory is copied.

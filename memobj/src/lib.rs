@@ -11,6 +11,7 @@
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
 //! | caches | [`caches`] | the caches of the program: entries, sizes and problems |
 //! | account | [`account`] | the owner of each resident byte, once: Python, malloc, files, stacks, or unknown |
+//! | watch | [`watch`] | who writes to the count of a container: hardware watchpoints, and the code that runs at each hit |
 //! | leaks | [`leaks`] | growth from census to census, its holders, and whether anything is freed |
 //! | census | [`census`] | from a heap to the census of its objects |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
@@ -37,6 +38,7 @@ pub mod object_graph;
 pub mod object_sum;
 pub mod run;
 pub mod survivors;
+pub mod watch;
 
 use std::process::ExitCode;
 

@@ -19,6 +19,7 @@ use common::record::{
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
 pub use leaks::{
     adding_line, additions, code_line, leak, leaks, memory_growth, memory_row_growth, peers, type_growth,
+    writes,
 };
 
 /// How much a sample holds.
@@ -56,6 +57,7 @@ pub fn records(fill: Fill) -> Vec<Record> {
         Record::Error(error(fill)),
         Record::Census(Box::new(census(fill))),
         Record::Leaks(Box::new(leaks(fill))),
+        Record::Writes(Box::new(writes(fill))),
         Record::Diff(Box::new(diff(fill))),
     ]
 }

@@ -45,7 +45,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
             moment(error.header(), None, 0, MomentData::Failed(error.message))
         }
         // Conclusions from censuses are no moments.
-        Record::Error(_) | Record::Output(_) | Record::Leaks(_) => return Ok(Line::NoMoment),
+        Record::Error(_) | Record::Output(_) | Record::Leaks(_) | Record::Writes(_) => {
+            return Ok(Line::NoMoment);
+        }
         Record::Unknown(_) => return Ok(Line::Unknown),
     };
     Ok(Line::Moment(Box::new(moment)))

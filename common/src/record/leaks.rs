@@ -188,7 +188,8 @@ pub struct Leak {
     pub side_effect_of: Option<Arc<str>>,
     /// The lines of code that add to the container; `null` if it was not watched.
     pub additions: Option<Additions>,
-    /// Functions that name the container, with their first lines: they may add to it. At most three.
+    /// Functions that name the container: they may add to it. With the line that adds where their source shows it, else with their first
+    /// line. At most three.
     #[serde(default)]
     pub candidates: Vec<CodeLine>,
 }
@@ -206,10 +207,58 @@ pub struct Additions {
     pub refused: Option<Arc<str>>,
 }
 
-/// A line that adds to a container.
+record! {
+    /// Who adds to a container and removes from it (`type`: `writes`).
+    pub struct WritesRecord {
+        /// The process's pid in the pid namespace of memobj.
+        pub pid: u32,
+        /// Its start time in clock ticks since boot.
+        pub start_ticks: Option<u64>,
+        /// Its name; `null` if it could not be read.
+        pub name: Option<Arc<str>>,
+        /// Its arguments; `null` if they could not be read, or if they are not recorded.
+        pub cmdline: Option<Arc<[String]>>,
+        /// The version of its Python.
+        pub python: Arc<str>,
+        /// The name of the container.
+        pub holder: Arc<str>,
+        /// Its type.
+        pub container: Arc<str>,
+        /// The number of containers with that name.
+        pub containers: u64,
+        /// The number of those that were watched: at most four, the largest ones.
+        pub watched_containers: u64,
+        /// The duration of the watch.
+        pub watched_seconds: f64,
+        /// The part of it in which writes came faster than memobj reads them, so that it saw none.
+        pub unwatched_seconds: f64,
+        /// The number of writes to the counts of the containers.
+        pub writes: u64,
+        /// The number of additions among them that memobj saw. One addition may add several entries.
+        pub added: u64,
+        /// The number of removals that it saw.
+        pub removed: u64,
+        /// The number of writes seen that left the count as it was, or of which it is not known whether they added or removed.
+        pub unclear: u64,
+        /// The lines that add, the most frequent first. It lacks additions whose line is unknown.
+        pub additions: Vec<AddingLine>,
+        /// The lines that remove, likewise.
+        pub removals: Vec<AddingLine>,
+        /// The number of entries at the beginning; `null` if unknown.
+        pub first_entries: Option<u64>,
+        /// The number of entries at the end; `null` if unknown, or if the process or the container is gone.
+        pub last_entries: Option<u64>,
+        /// How often the program put another container in the place of one. Writes until memobj noticed it were not seen.
+        pub replaced: u64,
+        /// Whether the watch ended because the container was gone.
+        pub is_gone: bool,
+    }
+}
+
+/// A line that adds to a container, or removes from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AddingLine {
-    /// The number of additions seen from this line.
+    /// The number of additions seen from this line, or of removals.
     pub count: u64,
     /// Whether the running frame confirmed the line; otherwise the line is only likely.
     pub is_certain: bool,

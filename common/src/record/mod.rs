@@ -50,7 +50,7 @@ pub(crate) use header::HeaderFields;
 pub use header::{Header, Run, SCHEMA};
 pub use leaks::{
     AddingLine, Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth,
-    MemoryRowGrowth, PeerComparison, TypeGrowth,
+    MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub use omitted::Omitted;
@@ -71,6 +71,8 @@ pub enum Record {
     Census(Box<CensusRecord>),
     /// The leaks of a Python process, after several censuses.
     Leaks(Box<LeaksRecord>),
+    /// Writes to a container of a Python process.
+    Writes(Box<WritesRecord>),
     /// Changes between two moments, and growing series.
     Diff(Box<DiffRecord>),
     /// A line of a launched command's output.
@@ -115,6 +117,7 @@ impl Record {
             "process_event" => Self::ProcessEvent(serde_json::from_slice(line)?),
             "census" => Self::Census(serde_json::from_slice(line)?),
             "leaks" => Self::Leaks(serde_json::from_slice(line)?),
+            "writes" => Self::Writes(serde_json::from_slice(line)?),
             "diff" => Self::Diff(serde_json::from_slice(line)?),
             "output" => Self::Output(serde_json::from_slice(line)?),
             "error" => Self::Error(serde_json::from_slice(line)?),

@@ -35,6 +35,8 @@ use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext};
+use crate::names::NameReader;
+use crate::watch::holder::{WatchedHolder, find_holder};
 
 /// Bytes of memory per thread.
 const BYTES_A_THREAD: u64 = 32 << 20;
@@ -111,6 +113,7 @@ pub(crate) fn count_objects(
     };
     let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
     let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
+    let watched = options.watch.as_ref().map(|name| find_watched(&heap, &walked, name, threads));
     let objects = Objects::new(memory, layout);
     let tasks: Vec<u64> =
         facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
@@ -169,7 +172,7 @@ pub(crate) fn count_objects(
         ..CensusRecord::default()
     };
     let types = types(&walked, coverage, options.scope);
-    let mut census = Census { record, types, memory: process_memory, held, caches };
+    let mut census = Census { record, types, memory: process_memory, held, caches, watched };
     if let Some(leaks) = leaks {
         track_leaks(&heap, walked, leaks, &census, context.at, threads)?;
     }
@@ -200,6 +203,17 @@ fn track_leaks<M: Memory>(
     drop(holders);
     leaks.keep(walked.index, walked.heap, generations);
     Ok(())
+}
+
+/// Finds the container with a name.
+fn find_watched<M: Memory>(
+    heap: &PythonHeap<'_, M>,
+    walked: &HeapWalk,
+    name: &str,
+    threads: usize,
+) -> Result<WatchedHolder, Error> {
+    let holders = Holders::find(heap, walked, threads)?;
+    find_holder(&mut NameReader::new(heap), &holders, name)
 }
 
 /// The number of threads for a memory.

@@ -8,10 +8,12 @@ pub mod threads;
 use std::sync::Arc;
 
 use common::record::CensusRecord;
+use memobj_process::error::Error;
 
 use crate::account::process_memory::ProcessMemory;
 use crate::caches::Cache;
 use crate::holders::summary::HolderSummary;
+use crate::watch::holder::WatchedHolder;
 
 /// The objects of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Census {
     pub held: Option<HolderSummary>,
     /// The caches of the program, largest first; `None` unless asked for.
     pub caches: Option<Vec<Cache>>,
+    /// The container to watch, or why there is none; `None` unless asked for.
+    pub watched: Option<Result<WatchedHolder, Error>>,
 }
 
 /// The objects of one type.

@@ -81,5 +81,5 @@ pub fn census(types: Vec<TypeCount>) -> Census {
         rejected_reads: Some(0),
         ..CensusRecord::default()
     };
-    Census { record, types, memory: None, held: None, caches: None }
+    Census { record, types, memory: None, held: None, caches: None, watched: None }
 }

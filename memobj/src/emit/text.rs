@@ -9,6 +9,7 @@ mod leaks;
 mod memory;
 mod tables;
 mod type_changes;
+mod writes;
 
 use std::io::{self, Write};
 
@@ -132,6 +133,7 @@ impl<W: Write> TextWriter<W> {
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Error(error) => self.write(&[error_line(error)]),
+            Record::Writes(writes) => self.write(&writes::lines(writes)),
             Record::Leaks(leaks) => self.leaks(std::slice::from_ref(leaks)),
             Record::ProcessEvent(event) => self.write(&[event_line(event)]),
             _ => Ok(()),

@@ -12,28 +12,24 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use common::record::{AddingLine, Additions, CodeLine};
-use memobj_cpython::heap::builtins::{Builtin, Growth};
-use memobj_cpython::object::Objects;
-use memobj_cpython::runtime::bytecode::{Bytecode, Candidates, Instruction, read_frames};
+use memobj_cpython::runtime::bytecode::{Bytecode, Instruction};
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::memory::Memory;
 use memobj_process::target::Target;
-use memobj_process::target::watchpoint::{Watchpoint, WriteHit, wait_for_hits};
+use memobj_process::target::watchpoint::{Watchpoint, wait_for_hits};
 
 use super::threads::most_common;
 use crate::graph::NodeId;
-use crate::holders::Holders;
 use crate::names::NameReader;
-use crate::object_graph::RootKind;
+use crate::object_graph::{ObjectGraph, RootKind};
+use crate::watch::hits::{self, Hit, HitReader};
 
 /// Additions to one container that suffice.
 const ENOUGH: usize = 12;
 /// Writes of one thread, removals among them, after which the kernel disarms a watchpoint.
 const MAX_HITS: u32 = 40;
-/// Callers that are read.
-const MAX_FRAMES: usize = 32;
 /// A line is rare if it has fewer than one in this many additions.
 const RARE: u64 = 4;
 /// Lines that are reported for one container.
@@ -45,105 +41,123 @@ const SPIN_SLICE: Duration = Duration::from_millis(5);
 /// How long we sleep at most between two checks of everything else.
 const SLEEP_SLICE: Duration = Duration::from_millis(50);
 
+/// Who adds to the growing containers of a process: everything that was seen so far.
+#[derive(Debug, Default)]
+pub struct AdditionWatch {
+    /// By the address of the count.
+    seen: BTreeMap<Addr, SeenAdditions>,
+    spun: Duration,
+}
+
+/// Additions to one container.
+#[derive(Debug, Default)]
+struct SeenAdditions {
+    seconds: f64,
+    refused: Option<Arc<str>>,
+    additions: Vec<Addition>,
+}
+
+/// An addition. Its lines are read at once, since code may be freed.
+#[derive(Debug)]
+struct Addition {
+    likely: Option<(Instruction, CodeLine)>,
+    is_backed: bool,
+    frames: Option<Vec<CodeLine>>,
+}
+
 /// Writes to one count.
 struct WatchedCount {
     at: Addr,
     watchpoint: Option<Watchpoint>,
-    refused: Option<Arc<str>>,
     /// The count after the last write that was seen.
     count: Option<u64>,
-    additions: Vec<Hit>,
-}
-
-/// A write.
-struct Hit {
-    /// The instruction that the copied registers and stack point to.
-    likely: Option<Instruction>,
-    /// The frames of the thread, if the innermost one was still at an instruction that they point to.
-    frames: Option<Vec<Instruction>>,
-}
-
-/// What is read at each hit.
-struct HitReader<'a> {
-    objects: Objects<'a>,
-    python: &'a DetectedPython,
-    bytecode: &'a Bytecode,
-    /// Thread states.
-    threads: Vec<Addr>,
+    seen: SeenAdditions,
 }
 
 /// The address of the count of a container, if objects are added to it one by one.
 pub(super) fn count_address<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
-    holders: &Holders<'_>,
+    graph: &ObjectGraph<'_>,
     container: NodeId,
 ) -> Option<Addr> {
-    let graph = holders.graph();
     if let Some(RootKind::ExitCallbacks(count)) = graph.root(container).map(|root| root.kind) {
         return count;
     }
-    let at = graph.address(container)?;
-    match graph.type_of(container)?.kind? {
-        Builtin::ByteArray => Some(at.plus(names.python().layout.var_object.ob_size.into())),
-        kind if matches!(kind.growth(), Growth::Copies | Growth::Fixed) => None,
-        _ => names.count_address(at),
-    }
+    hits::count_address(names, graph.address(container)?)
 }
 
-/// Watches writes to the counts of containers for `limit` at most, or until there are enough of them, while `goes_on`.
-#[must_use]
-pub fn watch(
-    target: &Target,
-    python: &DetectedPython,
-    bytecode: &Bytecode,
-    counts: &[Addr],
-    limit: Duration,
-    goes_on: &mut dyn FnMut() -> bool,
-) -> Vec<Additions> {
-    let begun = Instant::now();
-    let objects = Objects::new(target.memory(), &python.layout);
-    let runtime = python.read(objects.memory).ok();
-    let threads = runtime.iter().flat_map(|runtime| &runtime.interpreters);
-    let reader = HitReader {
-        objects,
-        python,
-        bytecode,
-        threads: threads.flat_map(|interpreter| &interpreter.threads).map(|thread| thread.at).collect(),
-    };
-    let mut watched: Vec<WatchedCount> = counts.iter().map(|&at| WatchedCount::arm(target, at)).collect();
-    let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
-    let mut spun = Duration::ZERO;
-    let waits = |watched: &[WatchedCount]| watched.iter().any(|count| count.watchpoint.is_some());
-    let mut listed = begun;
-    while waits(&watched) && begun.elapsed() < limit && goes_on() {
-        if listed.elapsed() >= SLEEP_SLICE {
-            watched.iter_mut().for_each(|count| count.watch_new_threads(&target.info().name));
-            listed = Instant::now();
-        }
-        let slice = Instant::now();
-        let spins = can_spin && spun < MAX_SPIN;
-        while spins && slice.elapsed() < SPIN_SLICE {
-            watched.iter_mut().for_each(|count| count.take_hits(&reader));
-        }
-        spun += slice.elapsed();
-        let mut armed: Vec<&mut Watchpoint> =
-            watched.iter_mut().filter_map(|count| count.watchpoint.as_mut()).collect();
-        if wait_for_hits(&mut armed, if spins { Duration::ZERO } else { SLEEP_SLICE }).is_err() {
-            break;
-        }
-        watched.iter_mut().for_each(|count| count.take_hits(&reader));
+impl AdditionWatch {
+    /// Whether more additions to this count are wanted, and can be seen.
+    #[must_use]
+    pub fn wants(&self, count: Addr) -> bool {
+        self.seen.get(&count).is_none_or(|seen| seen.refused.is_none() && seen.additions.len() < ENOUGH)
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    watched.into_iter().map(|count| count.report(&reader, seconds)).collect()
+
+    /// Watches writes to the counts of containers for `limit` at most, or until there are enough of them, while `goes_on`.
+    pub fn watch(
+        &mut self,
+        target: &Target,
+        python: &DetectedPython,
+        bytecode: &Bytecode,
+        counts: &[Addr],
+        limit: Duration,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) {
+        let begun = Instant::now();
+        let mut reader = HitReader::new(target, python, bytecode);
+        let wanted: Vec<Addr> = counts.iter().copied().filter(|&at| self.wants(at)).collect();
+        let mut watched: Vec<WatchedCount> = wanted
+            .into_iter()
+            .map(|at| WatchedCount::arm(target, at, self.seen.remove(&at).unwrap_or_default()))
+            .collect();
+        let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
+        let waits = |watched: &[WatchedCount]| watched.iter().any(|count| count.watchpoint.is_some());
+        let mut listed = begun;
+        while waits(&watched) && begun.elapsed() < limit && goes_on() {
+            if listed.elapsed() >= SLEEP_SLICE {
+                watched.iter_mut().for_each(|count| count.watch_new_threads(&target.info().name));
+                listed = Instant::now();
+            }
+            let slice = Instant::now();
+            let spins = can_spin && self.spun < MAX_SPIN;
+            while spins && slice.elapsed() < SPIN_SLICE {
+                watched.iter_mut().for_each(|count| count.take_hits(&mut reader));
+            }
+            self.spun += slice.elapsed();
+            let mut armed: Vec<&mut Watchpoint> =
+                watched.iter_mut().filter_map(|count| count.watchpoint.as_mut()).collect();
+            if wait_for_hits(&mut armed, if spins { Duration::ZERO } else { SLEEP_SLICE }).is_err() {
+                break;
+            }
+            watched.iter_mut().for_each(|count| count.take_hits(&mut reader));
+        }
+        for mut count in watched {
+            count.seen.seconds += begun.elapsed().as_secs_f64();
+            // An instruction that calls Python functions did not add: the function that did left no word behind.
+            for addition in count.seen.additions.iter_mut().filter(|addition| !addition.is_backed) {
+                addition.likely.take_if(|(at, _)| reader.is_caller(*at));
+            }
+            self.seen.insert(count.at, count.seen);
+        }
+    }
+
+    /// The additions to a count that were seen; `None` if it was not watched.
+    #[must_use]
+    pub fn report(&self, count: Addr) -> Option<Additions> {
+        self.seen.get(&count).map(SeenAdditions::report)
+    }
 }
 
 impl WatchedCount {
-    fn arm(target: &Target, at: Addr) -> Self {
-        let (watchpoint, refused) = match Watchpoint::arm(target, at, MAX_HITS) {
-            Ok(watchpoint) => (Some(watchpoint), None),
-            Err(error) => (None, Some(error.to_string().into())),
+    fn arm(target: &Target, at: Addr, mut seen: SeenAdditions) -> Self {
+        let watchpoint = match Watchpoint::arm(target, at, MAX_HITS) {
+            Ok(watchpoint) => Some(watchpoint),
+            Err(error) => {
+                seen.refused = Some(error.to_string().into());
+                None
+            }
         };
-        Self { at, watchpoint, refused, count: target.memory().read_u64(at).ok(), additions: Vec::new() }
+        Self { at, watchpoint, count: target.memory().read_u64(at).ok(), seen }
     }
 
     /// Watches new threads, and ends the watch once no more hits can come.
@@ -158,7 +172,7 @@ impl WatchedCount {
 
     /// Takes the hits that there are. Of several at once it is only known what all of them did together, so they count if all are of one
     /// instruction.
-    fn take_hits(&mut self, reader: &HitReader<'_>) {
+    fn take_hits(&mut self, reader: &mut HitReader<'_>) {
         let mut hits: Vec<Hit> = Vec::new();
         let mut count = self.count;
         loop {
@@ -170,33 +184,40 @@ impl WatchedCount {
             if hits.len() == before {
                 break;
             }
-            count = reader.objects.memory.read_u64(self.at).ok();
+            count = reader.read_count(self.at);
         }
         let added = count.zip(self.count).map_or(0, |(now, before)| now.saturating_sub(before));
         self.count = count;
         let first = hits.first().and_then(|hit| hit.likely);
         let is_one = hits.len() == 1 || first.is_some() && hits.iter().all(|hit| hit.likely == first);
         if added > 0 && is_one {
-            self.additions.extend(hits.into_iter().take(usize::try_from(added).unwrap_or(usize::MAX)));
+            let line = |at: Instruction| reader.line(at);
+            let lines = |frames: Vec<Instruction>| frames.into_iter().map_while(line).collect();
+            let additions = hits.into_iter().take(usize::try_from(added).unwrap_or(usize::MAX));
+            self.seen.additions.extend(additions.map(|hit| Addition {
+                likely: hit.likely.and_then(|at| Some((at, line(at)?))),
+                is_backed: hit.is_backed,
+                frames: hit.frames.map(lines).filter(|frames: &Vec<CodeLine>| !frames.is_empty()),
+            }));
         }
-        if self.additions.len() >= ENOUGH {
+        if self.seen.additions.len() >= ENOUGH {
             self.watchpoint = None;
         }
     }
+}
 
-    fn report(self, reader: &HitReader<'_>, watched_seconds: f64) -> Additions {
-        let lines_of = |frames: &Vec<Instruction>| -> Vec<CodeLine> {
-            frames.iter().map_while(|&at| reader.line(at)).collect()
-        };
+impl SeenAdditions {
+    fn report(&self) -> Additions {
         let mut by_line: BTreeMap<CodeLine, (u64, Vec<Vec<CodeLine>>)> = BTreeMap::new();
-        for hit in &self.additions {
-            let confirmed = hit.frames.as_ref().map(lines_of).filter(|frames| !frames.is_empty());
-            let likely = || hit.likely.and_then(|at| reader.line(at));
-            let line = confirmed.as_ref().and_then(|frames| frames.first().cloned()).or_else(likely);
+        for addition in &self.additions {
+            let confirmed = addition.frames.as_ref();
+            let line = confirmed
+                .and_then(|frames| frames.first())
+                .or(addition.likely.as_ref().map(|(_, line)| line));
             let Some(line) = line else { continue };
-            let (count, chains) = by_line.entry(line).or_default();
+            let (count, chains) = by_line.entry(line.clone()).or_default();
             *count = count.saturating_add(1);
-            chains.extend(confirmed);
+            chains.extend(confirmed.cloned());
         }
         let seen = self.additions.len() as u64;
         let mut lines: Vec<AddingLine> = by_line
@@ -216,36 +237,6 @@ impl WatchedCount {
         }
         lines.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.frames.cmp(&b.frames)));
         lines.truncate(MAX_LINES);
-        Additions { watched_seconds, seen, lines, refused: self.refused }
-    }
-}
-
-impl HitReader<'_> {
-    fn read(&self, hit: &WriteHit) -> Hit {
-        let words: Vec<u64> = hit.registers.iter().chain(&hit.stack).copied().collect();
-        let candidates = self.bytecode.candidates(self.objects, &words);
-        let frames = self.frames_at(&candidates);
-        // Functions of debug builds leave much more on the stack.
-        let is_clean = !self.python.build.debug;
-        let form = self.python.layout.encodings.next_instruction;
-        Hit { likely: candidates.likely(form).filter(|_| is_clean), frames }
-    }
-
-    /// The frames of the only thread that they confirm, if it stayed where it was while they were read.
-    fn frames_at(&self, candidates: &Candidates) -> Option<Vec<Instruction>> {
-        let top = |thread: Addr| read_frames(self.objects, thread, 1).first().copied();
-        let mut confirmed = self.threads.iter().filter_map(|&thread| {
-            // Most threads are elsewhere, and every read takes time in which the callers may go.
-            top(thread).filter(|&frame| candidates.point_to(frame))?;
-            let all = read_frames(self.objects, thread, MAX_FRAMES);
-            (candidates.confirm(&all) && top(thread) == all.first().copied()).then_some(all)
-        });
-        let found = confirmed.next()?;
-        confirmed.next().is_none().then_some(found)
-    }
-
-    fn line(&self, at: Instruction) -> Option<CodeLine> {
-        let location = at.read_location(self.objects)?;
-        Some(CodeLine { function: location.function.into(), file: location.file.into(), line: location.line })
+        Additions { watched_seconds: self.seconds, seen, lines, refused: self.refused.clone() }
     }
 }

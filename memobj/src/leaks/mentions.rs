@@ -14,7 +14,7 @@ use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 
 /// Methods that add to a container.
-const ADDING: [&str; 13] = [
+pub(super) const ADDING: [&str; 13] = [
     "add",
     "append",
     "appendleft",
@@ -31,8 +31,8 @@ const ADDING: [&str; 13] = [
 ];
 /// The module of [`EXIT_CALLBACKS`], which have no other name.
 const ATEXIT: &str = "atexit";
-/// Functions that are listed.
-const MAX_LISTED: usize = 3;
+/// Functions that are listed; some may only read.
+const MAX_LISTED: usize = 16;
 
 /// Lists for each leak the functions that name the last part of its holder: those that also name a way to add first, and the program's own
 /// before those of packages. Keys are mostly set by subscripts, which have no name.
@@ -70,7 +70,7 @@ pub(super) fn list_candidates<M: Memory>(
 }
 
 /// The last name in the name of a holder.
-fn last_part(holder: &str) -> Option<&str> {
+pub(super) fn last_part(holder: &str) -> Option<&str> {
     if holder == EXIT_CALLBACKS {
         return Some(ATEXIT);
     }

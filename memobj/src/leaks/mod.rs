@@ -7,6 +7,7 @@
 pub mod additions;
 pub mod growth_roots;
 pub mod history;
+pub mod source_lines;
 pub mod trend;
 
 mod bounded;
@@ -24,6 +25,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use additions::AdditionWatch;
 use common::record::{Leak, LeakVerdict, LeaksRecord};
 use find::Candidate;
 use history::History;
@@ -80,6 +82,7 @@ pub struct LeakTracker {
     first_account: Option<Account>,
     report: LeaksRecord,
     watchable: Watchable,
+    additions: AdditionWatch,
 }
 
 /// What is needed to watch who adds to the leaks.
@@ -112,7 +115,7 @@ impl Watchable {
             .zip(&*found)
             .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .filter_map(|(number, candidate)| {
-                Some((number, additions::count_address(names, holders, candidate.container?)?))
+                Some((number, additions::count_address(names, graph, candidate.container?)?))
             })
             .take(MAX_WATCHPOINTS)
             .collect();
@@ -207,10 +210,19 @@ impl LeakTracker {
     ) {
         let Watchable { counts, bytecode } = &self.watchable;
         let at: Vec<Addr> = counts.iter().map(|&(_, at)| at).collect();
-        let additions = additions::watch(target, python, bytecode, &at, limit, goes_on);
-        for (&(leak, _), additions) in counts.iter().zip(additions) {
+        self.additions.watch(target, python, bytecode, &at, limit, goes_on);
+        self.report_additions();
+    }
+
+    /// Whether there are leaks whose additions were not seen often enough yet.
+    pub fn wants_watch(&self) -> bool {
+        self.watchable.counts.iter().any(|&(_, at)| self.additions.wants(at))
+    }
+
+    fn report_additions(&mut self) {
+        for &(leak, at) in &self.watchable.counts {
             if let Some(leak) = self.report.leaks.get_mut(leak) {
-                leak.additions = Some(additions);
+                leak.additions = self.additions.report(at);
             }
         }
     }
@@ -281,6 +293,8 @@ impl LeakTracker {
             memory,
             ..LeaksRecord::default()
         };
+        // A slow leak is added to a few times between the censuses.
+        self.report_additions();
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! The loop of a run: a census of each process per iteration, the events between them, and the end.
 
+mod leak_watch;
+mod write_watch;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -31,9 +34,6 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration:
 /// How long a starting command may be without an interpreter before the reason is reported, and how long a process that runs
 /// another program now may be without one before it is given up.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
-
-/// How long it is watched who adds to the leaks of a process.
-const MAX_WATCH: Duration = Duration::from_secs(5);
 
 /// A run of memobj.
 pub(super) struct CensusLoop<'a> {
@@ -99,6 +99,9 @@ impl<'a> CensusLoop<'a> {
     }
 
     fn count_all(&mut self) -> Result<(), Failure> {
+        if let Some(options) = &self.config.watch {
+            return self.watch_writes(options);
+        }
         let first = match &self.config.targets {
             Targets::File(file) => return self.count_file(file),
             Targets::Processes(_) => self.count_first()?,
@@ -115,7 +118,7 @@ impl<'a> CensusLoop<'a> {
                 return Ok(());
             }
             if !counts {
-                self.watch_additions();
+                self.watch_last_additions();
                 self.conclude_leaks();
             }
             if counts && ticker.fire(now).is_some() {
@@ -125,6 +128,9 @@ impl<'a> CensusLoop<'a> {
                 // If censuses take longer than the interval, there is no other moment for events.
                 self.wait(Some(Instant::now()))?;
                 continue;
+            }
+            if counts {
+                self.watch_additions_until(ticker.deadline());
             }
             let due = [Some(ticker.deadline()), self.session.end_time()].into_iter().flatten().min();
             self.wait(due.filter(|_| counts))?;
@@ -317,25 +323,6 @@ impl<'a> CensusLoop<'a> {
         leaks.exit_code()
     }
 
-    /// Watches who adds to the leaks, unless the user wants the verdict at once.
-    fn watch_additions(&mut self) {
-        if self.leaks.as_ref().is_none_or(LeakSearch::is_concluded) {
-            return;
-        }
-        let leaking = self.processes.iter().filter(|process| process.tracker.has_leak());
-        let pids: Vec<u32> = leaking.map(|process| process.info.id.pid).collect();
-        for pid in pids {
-            let Some(process) = self.processes.get_mut(pid).filter(|_| !self.stopped) else { continue };
-            let mut tracker = std::mem::take(&mut process.tracker);
-            tracker
-                .watch_additions(MAX_WATCH, &mut || self.wait(Some(Instant::now())).is_ok() && !self.stopped);
-            match self.processes.get_mut(pid) {
-                Some(process) => process.tracker = tracker,
-                None => self.finish_leaks([tracker]),
-            }
-        }
-    }
-
     fn finish_leaks(&mut self, trackers: impl IntoIterator<Item = Tracker>) {
         if let Some(leaks) = &mut self.leaks {
             trackers.into_iter().for_each(|tracker| leaks.finish(tracker));
@@ -459,7 +446,7 @@ impl<'a> CensusLoop<'a> {
             }
         }
         if counted.is_ok() {
-            self.watch_additions();
+            self.watch_last_additions();
         }
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };

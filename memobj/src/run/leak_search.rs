@@ -9,6 +9,7 @@ use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
+use crate::leaks::source_lines::find_adding_lines;
 use crate::leaks::{LeakTracker, bytes_per_minute};
 
 /// Something leaks.
@@ -18,7 +19,7 @@ const MIN_ALIKE: usize = 3;
 /// A process whose growth is this many medians stands out.
 const OUTLIER_FACTOR: f64 = 3.0;
 /// Moves to the left edge and clears the line.
-const CLEAR_LINE: &str = "\r\x1b[K";
+pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// The search for leaks in all processes of a run.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ impl LeakSearch {
             let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
         }
         let record = &census.record;
+        let mut report = report.clone();
+        find_adding_lines(record.pid, &mut report.leaks);
         tracker.outcome = Some(LeaksRecord {
             pid: record.pid,
             start_ticks: record.start_ticks,
@@ -54,7 +57,7 @@ impl LeakSearch {
             name: record.name.clone(),
             cmdline: record.cmdline.clone().filter(|_| cmdline),
             python: record.python.as_ref().map(|python| python.version.clone()).unwrap_or_default(),
-            ..report.clone()
+            ..report
         });
     }
 

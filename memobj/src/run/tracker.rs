@@ -7,6 +7,7 @@ use common::record::LeaksRecord;
 use crate::capture::ProcessState;
 use crate::emit::census_record::CensusRecorder;
 use crate::emit::text::TextState;
+use crate::leaks::LeakTracker;
 
 /// Everything that is kept of a process from one census to the next.
 #[derive(Debug, Default)]
@@ -24,11 +25,18 @@ impl Tracker {
         self.outcome.as_ref().is_some_and(|outcome| !outcome.leaks.is_empty())
     }
 
+    /// Whether something leaks, and too few additions to it were seen.
+    pub fn wants_watch(&self) -> bool {
+        self.has_leak() && self.state.leaks.as_ref().is_some_and(LeakTracker::wants_watch)
+    }
+
     /// Watches for `limit` at most, while `goes_on`, who adds to the leaks.
     pub fn watch_additions(&mut self, limit: Duration, goes_on: &mut dyn FnMut() -> bool) {
         if let (Some(outcome), Some(report)) = (&mut self.outcome, self.state.watch_additions(limit, goes_on))
         {
-            outcome.leaks.clone_from(&report.leaks);
+            for (leak, seen) in outcome.leaks.iter_mut().zip(&report.leaks) {
+                leak.additions.clone_from(&seen.additions);
+            }
         }
     }
 

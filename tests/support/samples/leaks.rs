@@ -2,7 +2,7 @@
 
 use common::record::{
     AddingLine, Additions, CodeLine, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth,
-    PeerComparison, TypeGrowth,
+    PeerComparison, TypeGrowth, WritesRecord,
 };
 
 use super::{Fill, header};
@@ -94,6 +94,40 @@ pub fn additions(fill: Fill) -> Additions {
         seen: 12,
         lines: vec![adding_line(fill)],
         refused: fill.of("kernel.perf_event_paranoid is 4: run memobj as root".into()),
+    }
+}
+
+/// Who adds to a container and removes from it.
+pub fn writes(fill: Fill) -> WritesRecord {
+    let header = header();
+    let words: [String; 2] = ["python3".into(), "bot.py".into()];
+    WritesRecord {
+        schema: header.schema,
+        timestamp: header.timestamp,
+        host: header.host,
+        run: header.run,
+        iteration: header.iteration,
+        pid: 4711,
+        start_ticks: fill.of(4711),
+        name: fill.of("python3".into()),
+        cmdline: fill.of(std::sync::Arc::new(words)),
+        python: "3.13.0".into(),
+        holder: "__main__._sessions".into(),
+        container: "dict".into(),
+        containers: 1,
+        watched_containers: 1,
+        watched_seconds: 30.5,
+        unwatched_seconds: 0.25,
+        writes: 45,
+        added: 31,
+        removed: 12,
+        unclear: 2,
+        additions: vec![adding_line(fill)],
+        removals: vec![adding_line(fill)],
+        first_entries: fill.of(1000),
+        last_entries: fill.of(1019),
+        replaced: 2,
+        is_gone: true,
     }
 }
 

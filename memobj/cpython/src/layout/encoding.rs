@@ -206,10 +206,12 @@ pub enum LastInstruction {
 /// Python/ceval.c and Python/bytecodes.c).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextInstruction {
-    /// The first one behind the instruction (until 3.10, which has no inline caches, and from 3.13 on).
+    /// The first one behind the instruction (until 3.10, which has no inline caches, 3.13 and 3.14).
     Behind,
     /// The first one behind the opcode and its argument. A pointer to the instruction itself lies beside it (3.11 and 3.12).
     UnitBehind,
+    /// As `Behind`, but while C code is called mostly only the frame has it. Other pointers are left over (from 3.15 on).
+    InFrame,
 }
 
 /// Place of pymalloc's table of arenas.
@@ -357,6 +359,7 @@ impl Encodings {
             },
             next_instruction: match minor {
                 11 | 12 => NextInstruction::UnitBehind,
+                15.. => NextInstruction::InFrame,
                 _ => NextInstruction::Behind,
             },
             pymalloc: pymalloc(minor),

@@ -5,6 +5,7 @@
 //! these are candidates. The thread's own frames, read at once, confirm one of them ([`Candidates::confirm`]).
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use memobj_process::addr::Addr;
 
@@ -88,6 +89,12 @@ impl Bytecode {
         (word < end).then_some(Pointer { index, start, offset: word.saturating_sub(start), code })
     }
 
+    /// The code object that an instruction at `at` is of; `None` if there is none, or several.
+    #[must_use]
+    pub fn code_at(&self, at: Addr) -> Option<Addr> {
+        self.find(0, at.0)?.code
+    }
+
     /// The pointers into bytecode among these words: the registers of a thread, then its stack from the top.
     #[must_use]
     pub fn candidates(&self, objects: Objects<'_>, words: &[u64]) -> Candidates {
@@ -154,7 +161,7 @@ impl Candidates {
             || self.0.iter().filter(|other| other.start == first.start).map(|pointer| pointer.offset);
         let offset = match form {
             // A pointer to the instruction may lie nearer than the one to its end.
-            NextInstruction::Behind => {
+            NextInstruction::Behind | NextInstruction::InFrame => {
                 let end =
                     others().filter(|&offset| offset.saturating_sub(nearest) <= LONGEST_INSTRUCTION).max();
                 end.unwrap_or(nearest).checked_sub(1)?
@@ -218,6 +225,32 @@ pub fn read_frames(objects: Objects<'_>, thread: Addr, limit: usize) -> Vec<Inst
         next = previous_offset(layout).and_then(|offset| memory.read_pointer(at, offset).ok());
     }
     frames
+}
+
+/// The chunk of memory that a thread's newest frames are in; `None` where frames are objects of their own (until 3.10).
+#[must_use]
+pub fn read_frame_stack(objects: Objects<'_>, thread: Addr) -> Option<Range<u64>> {
+    let fields = &objects.layout.thread_state;
+    let chunk = objects.read_pointer(thread, fields.datastack_chunk?)?;
+    let limit = objects.read_pointer(thread, fields.datastack_limit?)?;
+    Some(chunk.0..limit.0)
+}
+
+/// The instruction that the interpreter's frame at `frame` is at, or was at when it ended; `None` where frames are objects.
+#[must_use]
+pub fn read_frame_pointer(objects: Objects<'_>, frame: Addr) -> Option<Addr> {
+    let fields = objects.layout.interpreter_frame.as_ref()?;
+    objects.memory.read_addr(frame.plus(fields.prev_instr.into())).ok()
+}
+
+/// The part of a thread's stack of frames above its current frame, where the frames of functions that returned were; `None` where frames
+/// are objects of their own (until 3.10).
+#[must_use]
+pub fn read_free_stack(objects: Objects<'_>, thread: Addr) -> Option<Range<u64>> {
+    let fields = &objects.layout.thread_state;
+    let top = objects.read_pointer(thread, fields.datastack_top?)?;
+    let limit = objects.read_pointer(thread, fields.datastack_limit?)?;
+    Some(top.0..limit.0)
 }
 
 /// Where a frame has the frame that called it.

@@ -57,10 +57,23 @@ pub struct Watchpoint {
 }
 
 struct WatchedThread {
+    thread: u32,
     counter: Counter,
     sampler: Sampler,
     /// Whether the kernel disarmed it: the thread has ended, or made as many hits as were asked for.
     is_spent: bool,
+    /// Hits that were asked for so far, and those that were made at the last renewal.
+    allowed: u64,
+    hits: u64,
+}
+
+/// What a watchpoint did until its renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Renewal {
+    /// The writes since the renewal before, also those whose samples the buffer had no room for.
+    pub hits: u64,
+    /// Whether a thread made as many as were allowed, so that it was not watched any more.
+    pub was_disarmed: bool,
 }
 
 impl Watchpoint {
@@ -92,6 +105,29 @@ impl Watchpoint {
             }
         }
         Ok(())
+    }
+
+    /// Allows each thread as many hits as at the beginning again, and forgets the threads that have ended.
+    pub fn renew(&mut self) -> Renewal {
+        let mut renewal = Renewal::default();
+        for thread in &mut self.threads {
+            let Ok(hits) = thread.counter.stat().map(|stat| stat.count) else { continue };
+            renewal.hits = renewal.hits.saturating_add(hits.saturating_sub(thread.hits));
+            thread.hits = hits;
+            let left = thread.allowed.saturating_sub(hits);
+            if left == 0 {
+                renewal.was_disarmed = true;
+                thread.is_spent = false;
+            }
+            let more = u64::from(self.max_hits).saturating_sub(left);
+            let arms = u32::try_from(more).is_ok_and(|more| thread.sampler.enable_counter_with(more).is_ok());
+            if arms {
+                thread.allowed = thread.allowed.saturating_add(more);
+            }
+        }
+        let known = &mut self.known;
+        self.threads.retain(|thread| !(thread.is_spent && known.remove(&thread.thread)));
+        renewal
     }
 
     /// The next write that was sampled; `None` if there is none at the moment. Does not wait.
@@ -153,7 +189,7 @@ fn watch_thread(thread: u32, word: Addr, max_hits: u32) -> io::Result<WatchedThr
     let counter = Counter::new(event, (Proc(thread), Cpu::ALL), options)?;
     let sampler = counter.sampler(BUFFER_EXPONENT)?;
     sampler.enable_counter_with(max_hits)?;
-    Ok(WatchedThread { counter, sampler, is_spent: false })
+    Ok(WatchedThread { thread, counter, sampler, is_spent: false, allowed: max_hits.into(), hits: 0 })
 }
 
 /// Explains why the kernel refuses a watchpoint: perf_event_open(2), "Errors".

@@ -96,7 +96,7 @@ pub(super) fn headline(label: &str, tone: Tone, text: &str) -> Line {
     line
 }
 
-fn labeled(label: &str, text: &str) -> Line {
+pub(super) fn labeled(label: &str, text: &str) -> Line {
     let mut line = Line::whole(LABEL, Tone::Dim, label);
     line.skip_to(TEXT);
     line.push(Tone::Plain, escape_controls(text));
@@ -184,7 +184,7 @@ pub(super) fn whole(value: f64) -> u64 {
 }
 
 /// A time to a tenth of a second.
-fn span(seconds: f64) -> Span {
+pub(super) fn span(seconds: f64) -> Span {
     Span(Duration::from_millis(whole((seconds * 10.0).round()) * 100))
 }
 
@@ -344,7 +344,7 @@ fn file_and_line(frame: &CodeLine) -> String {
 }
 
 /// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
-fn call_chain(frames: &[CodeLine]) -> String {
+pub(super) fn call_chain(frames: &[CodeLine]) -> String {
     let Some((first, callers)) = frames.split_first() else { return String::new() };
     let mut text = format!("{} in {}", file_and_line(first), first.function);
     // The program's own code is what the user can change.

@@ -1,0 +1,59 @@
+//! When it is watched who adds to the leaks: between the censuses, from the first verdict on, and after the last one.
+
+use std::time::{Duration, Instant};
+
+use super::CensusLoop;
+use crate::run::leak_search::LeakSearch;
+
+/// How long the leaks of a process are watched after the last census.
+const MAX_WATCH: Duration = Duration::from_secs(5);
+/// A shorter watch between two censuses is not worth its system calls.
+const MIN_WATCH: Duration = Duration::from_millis(100);
+/// The watch ends so long before the next census.
+const MARGIN: Duration = Duration::from_millis(60);
+
+impl CensusLoop<'_> {
+    /// Watches who adds to the leaks after the last census, unless the user wants the verdict at once.
+    pub(super) fn watch_last_additions(&mut self) {
+        if self.leaks.as_ref().is_none_or(LeakSearch::is_concluded) {
+            return;
+        }
+        for pid in self.leaking() {
+            self.watch_additions(pid, MAX_WATCH);
+        }
+    }
+
+    /// Watches who adds to the leaks until the next census: slow ones are added to a few times in a minute.
+    pub(super) fn watch_additions_until(&mut self, next_census: Instant) {
+        if self.leaks.as_ref().is_none_or(LeakSearch::is_concluded) {
+            return;
+        }
+        let pids = self.leaking();
+        for (watched, pid) in pids.iter().enumerate() {
+            let left = next_census.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+            let part = u32::try_from(pids.len().saturating_sub(watched)).unwrap_or(u32::MAX).max(1);
+            let limit = left / part;
+            if limit >= MIN_WATCH {
+                self.watch_additions(*pid, limit);
+            }
+        }
+    }
+
+    /// The processes that leak, and whose additions are not known well enough.
+    fn leaking(&self) -> Vec<u32> {
+        let leaking = self.processes.iter().filter(|process| process.tracker.wants_watch());
+        leaking.map(|process| process.info.id.pid).collect()
+    }
+
+    fn watch_additions(&mut self, pid: u32, limit: Duration) {
+        let Some(process) = self.processes.get_mut(pid).filter(|_| !self.stopped) else { return };
+        let mut tracker = std::mem::take(&mut process.tracker);
+        tracker.watch_additions(limit, &mut || {
+            self.wait(Some(Instant::now())).is_ok() && !self.stopped && self.outputs.is_open()
+        });
+        match self.processes.get_mut(pid) {
+            Some(process) => process.tracker = tracker,
+            None => self.finish_leaks([tracker]),
+        }
+    }
+}

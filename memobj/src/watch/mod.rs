@@ -1,0 +1,253 @@
+//! Who writes to the count of a container: hardware watchpoints, and the code that runs at each hit.
+//!
+//! [`holder`] finds the container that a user names, [`hits`] reads what can be known of a write. Here containers are watched for as long
+//! as the user likes. The number of hits is bounded: where more come than can be read, only some of them are seen.
+
+pub mod hits;
+pub mod holder;
+
+mod tally;
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use common::record::AddingLine;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::runtime::detect::DetectedPython;
+use memobj_process::error::Error;
+use memobj_process::info::ProcessSource as _;
+use memobj_process::memory::AnyMemory;
+use memobj_process::target::Target;
+use memobj_process::target::watchpoint::{Watchpoint, wait_for_hits};
+
+use self::hits::{Hit, HitReader};
+use self::holder::{WatchedContainer, WatchedHolder, follow};
+use self::tally::Tally;
+use crate::names::NameReader;
+
+/// Hits of a thread from one check to the next, after which the kernel disarms a watchpoint: at 20 µs each, under 2 % of its time.
+const MAX_HITS: u32 = 200;
+/// The time from one check of threads, containers and hits to the next.
+const CHECK: Duration = Duration::from_millis(250);
+/// How long we look for hits without a pause, at the beginning and as a part of the time. Callers are gone some 100 µs after a hit, and a
+/// sleeper wakes later than that.
+const FIRST_SPIN: Duration = Duration::from_secs(2);
+const SPIN_PART: u32 = 20;
+const SPIN_SLICE: Duration = Duration::from_millis(5);
+/// How long we sleep at most between two looks at the signals.
+const SLEEP_SLICE: Duration = Duration::from_millis(50);
+/// Failed checks of a container in a row, after which it is gone: the program may just be changing what leads to it.
+const MAX_FAILURES: u32 = 3;
+/// Bytes of the running process that are kept during a check.
+const CACHE: u64 = 16 << 20;
+
+/// What was seen of the writes to containers of one name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeenWrites {
+    /// How long they were watched.
+    pub watched_seconds: f64,
+    /// The part of it in which they were not, as writes came faster than can be read.
+    pub unwatched_seconds: f64,
+    /// All writes to the counts while they were watched.
+    pub writes: u64,
+    /// Additions and removals among them that were seen.
+    pub added: u64,
+    /// Removals.
+    pub removed: u64,
+    /// Writes that left the count as it was, or of which it is not known what they did.
+    pub unclear: u64,
+    /// The lines that add, the most frequent first.
+    pub additions: Vec<AddingLine>,
+    /// The lines that remove.
+    pub removals: Vec<AddingLine>,
+    /// The entries of the containers at the beginning and at the end; `None` if unknown.
+    pub first_entries: Option<u64>,
+    /// The entries at the end.
+    pub last_entries: Option<u64>,
+    /// How often another container was found in the place of one.
+    pub replaced: u64,
+    /// Whether no container was left.
+    pub is_gone: bool,
+}
+
+/// A container that is watched.
+struct Armed {
+    container: WatchedContainer,
+    watchpoint: Option<Watchpoint>,
+    /// The count after the last write that was seen.
+    count: Option<u64>,
+    last_hit: Instant,
+    failures: u32,
+}
+
+/// A watch.
+struct Watch<'a> {
+    target: &'a Target,
+    python: &'a DetectedPython,
+    reader: HitReader<'a>,
+    armed: Vec<Armed>,
+    tally: Tally,
+    seen: SeenWrites,
+    unwatched: Duration,
+}
+
+/// Watches containers while `goes_on`, which gets the number of additions and of removals so far, and until the process or the containers
+/// are gone.
+///
+/// # Errors
+/// If the kernel refuses the watch, with what to do about it.
+pub fn watch_writes(
+    target: &Target,
+    python: &DetectedPython,
+    holder: &WatchedHolder,
+    goes_on: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<SeenWrites, Error> {
+    let begun = Instant::now();
+    let reader = HitReader::new(target, python, &holder.bytecode);
+    let mut watch = Watch {
+        target,
+        python,
+        reader,
+        armed: Vec::new(),
+        tally: Tally::default(),
+        seen: SeenWrites::default(),
+        unwatched: Duration::ZERO,
+    };
+    for container in &holder.containers {
+        let armed = watch.arm(container.clone())?;
+        watch.armed.push(armed);
+    }
+    watch.seen.first_entries = watch.entries();
+    let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
+    let (mut spun, mut checked) = (Duration::ZERO, begun);
+    while !watch.seen.is_gone
+        && !target.has_ended()
+        && goes_on(watch.tally.additions.seen, watch.tally.removals.seen)
+    {
+        let slice = Instant::now();
+        let spins = can_spin && spun < FIRST_SPIN + begun.elapsed() / SPIN_PART;
+        while spins && slice.elapsed() < SPIN_SLICE {
+            watch.take_hits();
+        }
+        spun += slice.elapsed();
+        let mut watchpoints: Vec<&mut Watchpoint> =
+            watch.armed.iter_mut().filter_map(|armed| armed.watchpoint.as_mut()).collect();
+        // Other errors than a signal, which ends it early, do not come.
+        let _ = wait_for_hits(&mut watchpoints, if spins { Duration::ZERO } else { SLEEP_SLICE });
+        watch.take_hits();
+        if checked.elapsed() >= CHECK {
+            watch.check();
+            checked = Instant::now();
+        }
+    }
+    watch.check();
+    Ok(watch.report(begun.elapsed()))
+}
+
+impl Watch<'_> {
+    fn arm(&self, container: WatchedContainer) -> Result<Armed, Error> {
+        let watchpoint = Some(Watchpoint::arm(self.target, container.count, MAX_HITS)?);
+        let count = self.reader.read_count(container.count);
+        Ok(Armed { container, watchpoint, count, last_hit: Instant::now(), failures: 0 })
+    }
+
+    fn entries(&self) -> Option<u64> {
+        self.armed.iter().try_fold(0_u64, |sum, armed| {
+            Some(sum.saturating_add(self.reader.read_count(armed.container.count)?))
+        })
+    }
+
+    /// Takes the hits that there are.
+    fn take_hits(&mut self) {
+        let Self { armed, reader, tally, .. } = self;
+        for armed in armed {
+            let mut hits: Vec<Hit> = Vec::new();
+            let mut count = armed.count;
+            loop {
+                let before = hits.len();
+                while let Some(hit) = armed.watchpoint.as_mut().and_then(Watchpoint::next_hit) {
+                    hits.push(reader.read(&hit));
+                }
+                // A write before the count was read has its hit in the buffer by then.
+                if hits.len() == before || hits.len() >= MAX_HITS as usize {
+                    break;
+                }
+                count = reader.read_count(armed.container.count);
+            }
+            if !hits.is_empty() {
+                tally.add(&hits, armed.count, count, |at| reader.line(at));
+                (armed.count, armed.last_hit) = (count, Instant::now());
+            }
+        }
+    }
+
+    /// Watches new threads, arms again what the kernel disarmed, and finds the containers that are there now.
+    fn check(&mut self) {
+        if self.target.has_ended() {
+            return;
+        }
+        self.reader.find_threads();
+        for armed in &mut self.armed {
+            let Some(watchpoint) = &mut armed.watchpoint else { continue };
+            // Threads that cannot be watched are left out: others are.
+            let _ = watchpoint.watch_new_threads(&self.target.info().name);
+            let renewal = watchpoint.renew();
+            self.seen.writes = self.seen.writes.saturating_add(renewal.hits);
+            if renewal.was_disarmed {
+                self.unwatched += armed.last_hit.elapsed();
+                armed.count = self.reader.read_count(armed.container.count);
+            }
+        }
+        self.follow_containers();
+    }
+
+    fn follow_containers(&mut self) {
+        let live = self.target.live(CACHE);
+        let memory = AnyMemory::Other(&live);
+        let runtime = self.python.read(&live);
+        let heap = runtime.and_then(|of| PythonHeap::from_runtime(&memory, &self.python.layout, &of));
+        // It could not be read at this moment.
+        let Ok(heap) = heap else { return };
+        let mut names = NameReader::new(&heap);
+        for number in 0..self.armed.len() {
+            let Some(armed) = self.armed.get_mut(number) else { continue };
+            let found = follow(&mut names, &armed.container);
+            if let Some((at, count)) =
+                found.filter(|&found| found != (armed.container.at, armed.container.count))
+            {
+                let container = WatchedContainer { at, count, way: armed.container.way.clone() };
+                // Before it is armed again: there are only four.
+                armed.watchpoint = None;
+                self.seen.replaced = self.seen.replaced.saturating_add(1);
+                if let Ok(now) = self.arm(container)
+                    && let Some(armed) = self.armed.get_mut(number)
+                {
+                    *armed = now;
+                }
+            } else if found.is_some() {
+                armed.failures = 0;
+            } else {
+                armed.failures = armed.failures.saturating_add(1);
+            }
+        }
+        // Another object may come where it was: what is written there is none of it.
+        self.armed.retain(|armed| armed.failures < MAX_FAILURES);
+        self.seen.is_gone = self.armed.is_empty();
+    }
+
+    fn report(self, elapsed: Duration) -> SeenWrites {
+        let last_entries = if self.seen.is_gone || self.target.has_ended() { None } else { self.entries() };
+        SeenWrites {
+            watched_seconds: elapsed.as_secs_f64(),
+            unwatched_seconds: self.unwatched.as_secs_f64(),
+            added: self.tally.additions.seen,
+            removed: self.tally.removals.seen,
+            unclear: self.tally.unclear,
+            additions: self.tally.additions.report(|at| self.reader.is_caller(at)),
+            removals: self.tally.removals.report(|at| self.reader.is_caller(at)),
+            last_entries,
+            ..self.seen
+        }
+    }
+}
