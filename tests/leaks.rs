@@ -227,6 +227,21 @@ fn impossible_plans_are_refused() {
 }
 
 #[test]
+fn timers_name_their_function() {
+    let with_asyncio = |interpreter: &&Interpreter| loads(interpreter, "asyncio");
+    let Some(interpreter) = all_usual().rfind(with_asyncio) else {
+        crate::skip!("no Python with asyncio on this machine");
+    };
+    let run = look(&start(interpreter, "timers")).expect_code(1);
+    let leak = &verdict(&run)["leaks"][0];
+    assert_eq!(
+        (&leak["type"], &leak["function"]),
+        (&"asyncio.events.TimerHandle".into(), &"__main__.remind".into()),
+        "{run}"
+    );
+}
+
+#[test]
 fn text_starts_with_the_verdict() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");

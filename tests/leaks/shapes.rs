@@ -87,6 +87,7 @@ pub const NEEDS: &[(&str, &str)] = &[
     ("hidden_in_c", "array"),
     ("tasks", "asyncio"),
     ("finished_tasks", "asyncio"),
+    ("timers", "asyncio"),
     ("native_each", "zlib"),
 ];
 
@@ -129,6 +130,7 @@ pub const ALL: &[Shape] = &[
     leak("numbers_seen", &["int"], &["__main__.seen"]),
     leak("floats_kept", &["float"], &["__main__.floats"]),
     leak("attributes", PAYLOAD, &["__main__.settings"]),
+    leak("timers", &["asyncio.events.TimerHandle"], &["__main__.loop._scheduled"]),
     leak("modules", &["module"], &["sys.modules"]),
     enlarged("late_import", PAYLOAD, &["colorsys.kept"]),
     leak("nested", PAYLOAD, &["__main__.buckets"]),

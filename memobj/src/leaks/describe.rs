@@ -126,7 +126,7 @@ impl LeakFinder<'_, '_> {
             survived: main.map_or(0, |growing| part_of(growing.row.survived(), share)),
             freed: main.map_or(0, |growing| part_of(growing.row.freed, share)),
             confidence_ratio: main.map_or(0.0, |growing| growing.confidence(self.tested)),
-            growth_by_census: main.map(GrowingRow::growth_by_census).unwrap_or_default(),
+            growth_by_census: main.map(|growing| growing.growth_by_census(share)).unwrap_or_default(),
             container,
             entries: entries.flatten(),
             growth_mode: mode,
@@ -152,6 +152,7 @@ impl LeakFinder<'_, '_> {
         };
         let mut candidate = Candidate {
             is_standard: self.is_standard(place, sample().next()),
+            origin: self.module(sample().next()).and_then(|module| self.holders.modules().origin(module)),
             is_weak,
             slows_down: rows.iter().all(|growing| growing.slows_down),
             leak,
@@ -204,12 +205,16 @@ impl LeakFinder<'_, '_> {
 
     /// Whether a place belongs to the standard library or the interpreter.
     fn is_standard(&self, place: NameId, node: Option<NodeId>) -> bool {
-        let of_node = node.and_then(|node| self.holders.place(self.holders.holder(node)?));
-        let module = of_node.and_then(|place| place.module.as_deref());
+        let module = self.module(node);
         let name = self.history.place(place);
         // The interpreter keeps strings of the program by themselves, too.
         &*name == "(interpreter)"
             || &*name != "gc.garbage" && module.is_some_and(|module| self.holders.is_standard(module))
+    }
+
+    /// The module of the place that holds an object.
+    fn module(&self, node: Option<NodeId>) -> Option<&str> {
+        node.and_then(|node| self.holders.place(self.holders.holder(node)?)?.module.as_deref())
     }
 
     /// The age of the oldest object, unless it is from the first census, and an upper bound for the newest.
@@ -257,7 +262,7 @@ impl LeakFinder<'_, '_> {
         total
     }
 
-    /// The function that most of these objects are.
+    /// The function that most of these objects are; of objects of the standard library, such as timers, the one that they will call.
     fn function<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -265,8 +270,16 @@ impl LeakFinder<'_, '_> {
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<Arc<str>> {
         let graph = self.holders.graph();
-        graph.type_at(index?).filter(|of| of.kind == Some(Builtin::Function))?;
-        most_common(nodes.filter_map(|node| Some(names.function(graph.address(node)?)?.into())))
+        let of = graph.type_at(index?)?;
+        let is_function = of.kind == Some(Builtin::Function);
+        let calls = of.kind.is_none() && of.class.is_some() && self.holders.is_standard(&of.module);
+        if !is_function && !calls {
+            return None;
+        }
+        most_common(nodes.filter_map(|node| {
+            let function = if is_function { node } else { self.called(node)? };
+            Some(names.function(graph.address(function)?)?.into())
+        }))
     }
 
     /// The function that is suspended in most of these objects, and its line.

@@ -97,6 +97,31 @@ impl LeakFinder<'_, '_> {
         }
         code.unwrap_or(root)
     }
+
+    /// The function that an object refers to by an attribute, directly or in a method or partial.
+    pub(super) fn called(&self, object: NodeId) -> Option<NodeId> {
+        let graph = self.holders.graph();
+        let mut level = vec![object];
+        for _ in 0..MAX_DEPTH {
+            let mut below = Vec::new();
+            for &node in &level {
+                for &to in graph.references().targets(node).iter().take(MAX_WIDTH) {
+                    let Some(of) = graph.type_of(to) else { continue };
+                    match of.kind {
+                        Some(Builtin::Function) => return Some(to),
+                        // The object's own attributes.
+                        Some(Builtin::Dict) if node == object => below.push(to),
+                        None if matches!(of.name().as_str(), "method" | "functools.partial") => {
+                            below.push(to)
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            level = below;
+        }
+        None
+    }
 }
 
 /// Whether objects of a type are code that waits to run.

@@ -16,6 +16,7 @@ use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
+use crate::names::modules::Origin;
 use crate::survivors::Generations;
 
 /// The largest probability that as many objects are freed as added.
@@ -79,8 +80,9 @@ impl GrowingRow<'_> {
         (1.0 - trend.chance) * trend.straight
     }
 
-    /// The growth from each census to the next, of what grows.
-    pub fn growth_by_census(&self) -> Vec<i64> {
+    /// The growth from each census to the next, of what grows; only this share of it are entries.
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
+    pub fn growth_by_census(&self, share: f64) -> Vec<i64> {
         let values = match self.entries {
             _ if self.objects.net > 0.0 => &self.row.objects,
             Some(_) => &self.row.entries,
@@ -89,7 +91,9 @@ impl GrowingRow<'_> {
         let pairs = values.iter().zip(values.iter().skip(1));
         pairs
             .map(|(&before, &after)| {
-                after.saturating_sub(before).cast_signed() - before.saturating_sub(after).cast_signed()
+                let growth =
+                    after.saturating_sub(before).cast_signed() - before.saturating_sub(after).cast_signed();
+                (growth as f64 * share).round() as i64
             })
             .collect()
     }
@@ -129,6 +133,8 @@ pub(super) struct Candidate {
     pub items: Vec<NodeId>,
     /// Whether the place belongs to the standard library or the interpreter.
     pub is_standard: bool,
+    /// The place that the module of the holder was loaded from; `None` if it is held by no module.
+    pub origin: Option<Origin>,
     /// Whether weak references grow.
     pub is_weak: bool,
     /// Whether it grows more and more slowly.

@@ -1,6 +1,7 @@
 //! What belongs to a leak: the memory that its entries retain, and other growth that comes with them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use common::record::Liveness;
 
@@ -8,9 +9,14 @@ use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
 use super::history::NameId;
 use crate::graph::NodeId;
 use crate::holders::retained::RetainedSizes;
+use crate::names::modules::Origin;
 
 /// Objects that are searched below an entry for those of another leak.
 const MAX_SEARCHED: usize = 64;
+/// Such steps may differ by one in so many.
+const TOLERANCE: u64 = 40;
+/// Different steps that two series must have in common.
+const MIN_STEPS: usize = 3;
 
 impl LeakFinder<'_, '_> {
     /// Adds the memory that would be freed without the entries, all and new ones. New objects that an entry brings along into other
@@ -86,16 +92,33 @@ impl LeakFinder<'_, '_> {
         found.sort_by(|a, b| {
             is_minor(a).cmp(&is_minor(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
-        let mut rest = found;
+        let mut rest = &mut *found;
         while let Some((main, others)) = rest.split_first_mut() {
             if main.leak.side_effect_of.is_none() {
                 for other in others.iter_mut().filter(|other| other.leak.side_effect_of.is_none()) {
                     if self.belongs_to(other, main) {
-                        other.leak.side_effect_of = Some(std::sync::Arc::clone(&main.leak.holder));
+                        other.leak.side_effect_of = Some(Arc::clone(&main.leak.holder));
                     }
                 }
             }
             rest = others;
+        }
+        self.mark_in_step(found);
+    }
+
+    /// Marks what an installed package holds beside a leak that the program holds, if both grew by the same number from each census to the
+    /// next: the package keeps a register of what the program adds.
+    fn mark_in_step(&self, found: &mut [Candidate]) {
+        let is_cause = |candidate: &&Candidate| candidate.leak.side_effect_of.is_none();
+        let of_program = |candidate: &&Candidate| candidate.origin == Some(Origin::Program);
+        let own: Vec<(Arc<str>, Vec<i64>)> = (found.iter().filter(is_cause).filter(of_program))
+            .map(|candidate| (Arc::clone(&candidate.leak.holder), candidate.leak.growth_by_census.clone()))
+            .collect();
+        for other in found.iter_mut().filter(|other| other.origin == Some(Origin::Installed)) {
+            if other.leak.side_effect_of.is_none() {
+                let in_step = own.iter().find(|(_, growth)| is_in_step(&other.leak.growth_by_census, growth));
+                other.leak.side_effect_of = in_step.map(|(holder, _)| Arc::clone(holder));
+            }
         }
     }
 
@@ -141,9 +164,29 @@ impl LeakFinder<'_, '_> {
     }
 }
 
+/// Whether two series of growth are the same, but for rounding. Equal steps say nothing: each of two rates may be constant.
+fn is_in_step(a: &[i64], b: &[i64]) -> bool {
+    let is_near = |(&a, &b): (&i64, &i64)| a.abs_diff(b).saturating_mul(TOLERANCE) <= a.unsigned_abs();
+    let steps: HashSet<i64> = a.iter().copied().collect();
+    a.len() == b.len() && steps.len() >= MIN_STEPS && a.iter().zip(b).all(is_near)
+}
+
 /// Whether a leak is not a cause if it comes with another one at the same rate.
 const fn is_minor(candidate: &Candidate) -> bool {
     let leak = &candidate.leak;
     let is_of_c = matches!(leak.cause, Liveness::Unreferred | Liveness::Native) && leak.hiding_type.is_none();
     candidate.is_standard || candidate.is_weak || is_of_c
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_step;
+
+    #[test]
+    fn only_uneven_steps_show_a_common_cause() {
+        assert!(is_in_step(&[50, 51, 47, 50], &[50, 51, 47, 50]));
+        assert!(!is_in_step(&[50, 51, 47, 50], &[50, 51, 48, 50]));
+        assert!(!is_in_step(&[50, 51, 50, 50], &[50, 51, 50, 50]));
+        assert!(!is_in_step(&[], &[]));
+    }
 }

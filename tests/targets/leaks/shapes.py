@@ -218,6 +218,19 @@ def thread_locals(n):
         threading.Thread(target=wait_with, args=(Connection(),), daemon=True).start()
 
 
+def remind(n):
+    pass
+
+
+loop = None
+
+
+def timers(n):
+    global loop
+    loop = loop or asyncio.new_event_loop()
+    loop.call_later(1e5, remind, n)
+
+
 def late_import(n):
     if n == 150:
         # What a service imports at its first request is imported once more here.
