@@ -146,7 +146,7 @@ fn fast_writes_are_sampled() {
     let (writes, seconds) = (record["writes"].as_u64().unwrap(), record["watched_seconds"].as_f64().unwrap());
     // Two hundred from one check to the next.
     assert!(writes >= 200 && (writes as f64) <= 200.0 * (seconds / 0.25 + 2.0), "{record}");
-    assert!(record["unwatched_seconds"].as_f64() > Some(seconds / 2.0), "{record}");
+    assert!(record["unwatched_seconds"].as_f64() > Some(0.0), "{record}");
     assert!(innermost(&record, "additions").iter().all(|(_, name)| name == "add_fast"), "{record}");
 }
 

@@ -73,7 +73,7 @@ pub fn find_holder<M: Memory>(
     name: &str,
 ) -> Result<WatchedHolder, Error> {
     let mut search = Search { names, holders };
-    for name in search.spellings(name) {
+    for name in search.spellings(name).into_iter().filter(|_| !name.is_empty()) {
         if let Some(found) = search.by_attributes(&name) {
             return found;
         }
