@@ -5,6 +5,8 @@ import sys
 import time
 
 CACHE = {}
+# A dict that is freed may be the next one, at the same address.
+BEFORE = None
 
 
 class Pool:
@@ -25,8 +27,8 @@ def remove(n):
 
 
 def replace():
-    global CACHE
-    CACHE = {}
+    global BEFORE, CACHE
+    BEFORE, CACHE = CACHE, {}
 
 
 def add_fast(n):

@@ -39,6 +39,8 @@ const RATE_TOLERANCE: f64 = 0.15;
 const MAX_MULTIPLE: u32 = 4;
 /// The largest probability that any of all rows rises so by chance.
 const MAX_CHANCE_AMONG: f64 = 0.25;
+/// The least confidence of a leak: below it the growth comes in bursts, and the next one may be the last.
+const MIN_CONFIDENCE: f64 = 0.7;
 /// Seconds per minute: records have growth per minute.
 pub(super) const MINUTE: f64 = 60.0;
 /// Bytes of an item in a container.
@@ -266,10 +268,12 @@ fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow)
     let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.bytes)?);
     if objects.net >= MIN_OBJECTS {
         let slows_down = trends.is_slowing(&objects);
+        let growing = GrowingRow { type_id, row, objects, bytes, entries: None, slows_down };
         let grows = (trends.is_rise(&objects) || slows_down)
             && stays(row)
-            && chance_among(row, &objects, tested) <= MAX_CHANCE_AMONG;
-        return grows.then_some(GrowingRow { type_id, row, objects, bytes, entries: None, slows_down });
+            && chance_among(row, &objects, tested) <= MAX_CHANCE_AMONG
+            && growing.confidence(tested) >= MIN_CONFIDENCE;
+        return grows.then_some(growing);
     }
     if objects.net > 0.0 {
         return None;

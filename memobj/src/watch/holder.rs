@@ -78,10 +78,10 @@ pub fn find_holder<M: Memory>(
             return found;
         }
     }
-    if let Some(place) = holders.places().iter().position(|place| *place.text == *name) {
-        if let Some(found) = search.by_place(place) {
-            return found;
-        }
+    if let Some(place) = holders.places().iter().position(|place| *place.text == *name)
+        && let Some(found) = search.by_place(place)
+    {
+        return found;
     }
     search.by_last_parts(name)
 }
