@@ -72,7 +72,7 @@ pub(super) fn new_objects(
     })
 }
 
-/// Groups the [new objects](new_objects) in the `wanted` places by their growth roots.
+/// Groups the new objects in the `wanted` places by their growth roots.
 pub fn find(
     holders: &Holders<'_>,
     generations: &Generations,
