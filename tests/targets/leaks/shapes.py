@@ -324,14 +324,15 @@ def hidden_cycle(n):
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(node))
 
 
-addresses = array and array.array("Q")
+# Of a fixed size, so that it does not grow itself, and small enough for malloc's heap.
+addresses = array and array.array("Q", [0]) * 16000
 keeper = _random and _random.Random()
 
 
 def hidden_in_c(n):
     payload = Payload(n)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(payload))
-    addresses.append(id(payload))
+    addresses[n % len(addresses)] = id(payload)
     words_in_c(keeper, addresses.buffer_info()[0])
 
 
