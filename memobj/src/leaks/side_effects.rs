@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn only_uneven_steps_show_a_common_cause() {
         assert!(is_in_step(&[50, 51, 47, 50], &[50, 51, 47, 50]));
-        assert!(!is_in_step(&[50, 51, 47, 50], &[50, 51, 48, 50]));
+        assert!(is_in_step(&[50, 51, 47, 50], &[50, 51, 48, 50]));
+        assert!(!is_in_step(&[50, 51, 47, 50], &[50, 51, 50, 50]));
         assert!(!is_in_step(&[50, 51, 50, 50], &[50, 51, 50, 50]));
         assert!(!is_in_step(&[], &[]));
     }
