@@ -96,7 +96,7 @@ fn adding_lines_match_the_program() {
             }
         }
         // A function may have returned before its frame was read, and words of earlier calls may lie nearer than its own.
-        // From 3.15 on, only a frame that is read in time tells the instruction.
+        // From 3.15 on, the instruction is only in the frame, which must be read in time.
         let is_kept = !interpreter.debug && interpreter.minor() < 15;
         let least = if is_kept { all.len() * 3 / 4 } else { 0 };
         assert!(certain + likely >= least, "{interpreter}: {certain} + {likely}: {all:#?}");

@@ -13,7 +13,7 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use common::record::{CaptureMethod, LeaksRecord, LiveReason};
+use common::record::{CaptureMethod, LeaksRecord, LiveReason, WritesRecord};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
 use memobj_cpython::runtime::locate::SYMBOLS;
@@ -31,7 +31,7 @@ use crate::census::count::{CaptureContext, count_objects};
 use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
 use crate::watch::holder::WatchedHolder;
-use crate::watch::{SeenWrites, watch_writes};
+use crate::watch::watch_writes;
 
 /// Copies that are made at most until one holds together, though no collection was under way.
 const MAX_COPIES: u32 = 3;
@@ -107,7 +107,7 @@ impl ProcessState {
         &self,
         holder: &WatchedHolder,
         goes_on: &mut dyn FnMut(u64, u64) -> bool,
-    ) -> Result<SeenWrites, Error> {
+    ) -> Result<WritesRecord, Error> {
         let AttachedPython { target, python } =
             self.attached.as_ref().ok_or_else(|| Error::exited(Stage::WATCH, "the process has exited"))?;
         watch_writes(target, python, holder, goes_on)

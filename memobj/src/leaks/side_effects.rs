@@ -13,7 +13,7 @@ use crate::names::modules::Origin;
 
 /// Objects that are searched below an entry for those of another leak.
 const MAX_SEARCHED: usize = 64;
-/// Such steps may differ by one in so many.
+/// The part of a step by which the other may differ: one fortieth.
 const TOLERANCE: u64 = 40;
 /// Different steps that two series must have in common.
 const MIN_STEPS: usize = 3;

@@ -27,9 +27,11 @@ use crate::names::NameReader;
 
 /// Words in which pointers to frames are looked for: the loop's own are near.
 const FRAME_WORDS: usize = 128;
-/// Hits after which callers are looked for at each so many alone; threads in which they are, and callers that are kept.
+/// After this number of hits, callers are looked for only at every hit whose number is a multiple of it.
 const MANY_HITS: u64 = 64;
+/// Threads in which callers are looked for.
 const MAX_THREADS: usize = 8;
+/// Callers that are kept.
 const MAX_CALLERS: usize = 1 << 16;
 /// Bytes from the beginning of a call to its last one, at most: the inline caches of 3.11 belong to it (`_PyOpcode_Caches`).
 const LONGEST_CALL: u64 = 9;

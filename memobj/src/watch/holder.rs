@@ -264,7 +264,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         firsts.filter_map(|place| Some(&*holders.place(place)?.text)).collect()
     }
 
-    /// The containers among these objects of one name, or their only attribute that is a container. `way` tells how to find it again.
+    /// The containers among objects of one name. An object that is none stands for its only attribute that is a container. `way` is the path
+    /// by which a container is found again.
     fn named(
         &mut self,
         name: &str,

@@ -12,7 +12,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use common::record::AddingLine;
+use common::record::WritesRecord;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::error::Error;
@@ -42,35 +42,6 @@ const MAX_FAILURES: u32 = 3;
 /// Bytes of the running process that are kept during a check.
 const CACHE: u64 = 16 << 20;
 
-/// What was seen of the writes to containers of one name.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SeenWrites {
-    /// How long they were watched.
-    pub watched_seconds: f64,
-    /// The part of it in which they were not, as writes came faster than can be read.
-    pub unwatched_seconds: f64,
-    /// All writes to the counts while they were watched.
-    pub writes: u64,
-    /// Additions and removals among them that were seen.
-    pub added: u64,
-    /// Removals.
-    pub removed: u64,
-    /// Writes that left the count as it was, or of which it is not known what they did.
-    pub unclear: u64,
-    /// The lines that add, the most frequent first.
-    pub additions: Vec<AddingLine>,
-    /// The lines that remove.
-    pub removals: Vec<AddingLine>,
-    /// The entries of the containers at the beginning and at the end; `None` if unknown.
-    pub first_entries: Option<u64>,
-    /// The entries at the end.
-    pub last_entries: Option<u64>,
-    /// How often another container was found in the place of one.
-    pub replaced: u64,
-    /// Whether no container was left.
-    pub is_gone: bool,
-}
-
 /// A container that is watched.
 struct Armed {
     container: WatchedContainer,
@@ -88,12 +59,12 @@ struct Watch<'a> {
     reader: HitReader<'a>,
     armed: Vec<Armed>,
     tally: Tally,
-    seen: SeenWrites,
+    seen: WritesRecord,
     unwatched: Duration,
 }
 
 /// Watches containers while `goes_on`, which gets the number of additions and of removals so far, and until the process or the containers
-/// are gone.
+/// are gone. The record that it returns has what was seen, and nothing of the process and the name.
 ///
 /// # Errors
 /// If the kernel refuses the watch, with what to do about it.
@@ -102,7 +73,7 @@ pub fn watch_writes(
     python: &DetectedPython,
     holder: &WatchedHolder,
     goes_on: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<SeenWrites, Error> {
+) -> Result<WritesRecord, Error> {
     let begun = Instant::now();
     let reader = HitReader::new(target, python, &holder.bytecode);
     let mut watch = Watch {
@@ -111,7 +82,7 @@ pub fn watch_writes(
         reader,
         armed: Vec::new(),
         tally: Tally::default(),
-        seen: SeenWrites::default(),
+        seen: WritesRecord::default(),
         unwatched: Duration::ZERO,
     };
     for container in &holder.containers {
@@ -236,9 +207,9 @@ impl Watch<'_> {
         self.seen.is_gone = self.armed.is_empty();
     }
 
-    fn report(self, elapsed: Duration) -> SeenWrites {
+    fn report(self, elapsed: Duration) -> WritesRecord {
         let last_entries = if self.seen.is_gone || self.target.has_ended() { None } else { self.entries() };
-        SeenWrites {
+        WritesRecord {
             watched_seconds: elapsed.as_secs_f64(),
             unwatched_seconds: self.unwatched.as_secs_f64(),
             added: self.tally.additions.seen,

@@ -13,7 +13,7 @@ const MAX_CHAINS: usize = 64;
 const MAX_LINES: usize = 1 << 12;
 /// Lines that are reported.
 const MAX_REPORTED: usize = 16;
-/// An instruction does the same nearly always: at most one in so many of its writes did the opposite.
+/// An instruction nearly always does the same. The least ratio of its usual writes to the opposite ones.
 const RARE: u64 = 16;
 
 /// Additions and removals by line of code.

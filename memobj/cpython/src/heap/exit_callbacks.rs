@@ -9,10 +9,10 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use super::python_heap::PythonHeap;
 use crate::layout::flags;
-use crate::object::dict;
 use crate::object::memory_ext::MemoryExt;
+use crate::object::{Objects, dict};
 
-/// The array grows by so many callbacks at a time.
+/// The number of callbacks by which the array grows.
 const STEP: u32 = 16;
 /// More callbacks than any program registers.
 const MAX_CALLBACKS: u32 = 1 << 24;
@@ -45,13 +45,14 @@ impl<M: Memory> PythonHeap<'_, M> {
     fn read_is_callback_list(&self, at: Addr) -> Result<bool, Unreadable> {
         let layout = self.layout;
         let count = |of: Addr| self.memory.read_count(of, layout.var_object.ob_size);
-        if !self.has_flag(at, flags::LIST_SUBCLASS)? || !(1..=MAX_CALLBACKS.into()).contains(&count(at)?) {
+        if !self.has_type_flag(at, flags::LIST_SUBCLASS)? || !(1..=MAX_CALLBACKS.into()).contains(&count(at)?)
+        {
             return Ok(false);
         }
         let is_callback = |item: Addr| -> Result<bool, Unreadable> {
             let parts = item.plus(layout.tuple_object.ob_item.into());
             let part = |offset: u32| self.memory.read_pointer(parts, offset);
-            Ok(self.has_flag(item, flags::TUPLE_SUBCLASS)?
+            Ok(self.has_type_flag(item, flags::TUPLE_SUBCLASS)?
                 && count(item)? == 3
                 && self.are_arguments(part(8)?, part(16)?)?)
         };
@@ -112,15 +113,10 @@ impl<M: Memory> PythonHeap<'_, M> {
 
     /// Whether these can be the arguments of a callback.
     fn are_arguments(&self, arguments: Addr, keywords: Addr) -> Result<bool, Unreadable> {
-        let is_none = |at: Addr| -> Result<bool, Unreadable> {
-            let name = self.memory.read_pointer(self.read_type_of(at)?, self.layout.type_object.tp_name)?;
-            Ok(self.memory.read_c_string(name, 16)? == b"NoneType")
-        };
-        Ok(self.has_flag(arguments, flags::TUPLE_SUBCLASS)?
-            && (keywords.is_null() || self.has_flag(keywords, flags::DICT_SUBCLASS)? || is_none(keywords)?))
-    }
-
-    fn has_flag(&self, at: Addr, flag: u64) -> Result<bool, Unreadable> {
-        Ok(self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)? & flag != 0)
+        let objects = Objects::new(self.memory, self.layout);
+        Ok(self.has_type_flag(arguments, flags::TUPLE_SUBCLASS)?
+            && (keywords.is_null()
+                || self.has_type_flag(keywords, flags::DICT_SUBCLASS)?
+                || objects.is_none(keywords)))
     }
 }

@@ -119,6 +119,15 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         self.memory.read_pointer(at, self.layout.object.ob_type)
     }
 
+    /// Whether the type of the object at `at` has one of these flags.
+    ///
+    /// # Errors
+    /// If its type or the flags of that cannot be read.
+    #[inline]
+    pub(super) fn has_type_flag(&self, at: Addr, flags: u64) -> Result<bool, Unreadable> {
+        Ok(self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)? & flags != 0)
+    }
+
     /// Whether the type at `at` was made at run time.
     ///
     /// # Errors

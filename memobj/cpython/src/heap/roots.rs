@@ -62,8 +62,7 @@ impl<M: Memory> PythonHeap<'_, M> {
     /// Reads the lookup function of the object at `at`, if that is a dict with its own keys, one of which is not a string.
     fn read_general_lookup(&self, at: Addr) -> Result<Option<u64>, Unreadable> {
         let (memory, layout) = (self.memory, self.layout);
-        let flags_of = |at: Addr| memory.read_word(self.read_type_of(at)?, layout.type_object.tp_flags);
-        if flags_of(at)? & flags::DICT_SUBCLASS == 0
+        if !self.has_type_flag(at, flags::DICT_SUBCLASS)?
             || memory.read_word(at, layout.dict_object.ma_values)? != 0
         {
             return Ok(None);
@@ -72,8 +71,8 @@ impl<M: Memory> PythonHeap<'_, M> {
         let KeyKind::Lookup(lookup) = keys.generality else { return Ok(None) };
         let mut general = false;
         keys.read_entries(memory, |key, value| {
-            general |=
-                !value.is_null() && flags_of(key).is_ok_and(|flags| flags & flags::UNICODE_SUBCLASS == 0);
+            general |= !value.is_null()
+                && self.has_type_flag(key, flags::UNICODE_SUBCLASS).is_ok_and(|is_text| !is_text);
         })?;
         Ok(general.then_some(lookup))
     }

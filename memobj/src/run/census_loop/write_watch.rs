@@ -63,19 +63,7 @@ impl CensusLoop<'_> {
             container: holder.type_name,
             containers: holder.alike,
             watched_containers: holder.containers.len() as u64,
-            watched_seconds: seen.watched_seconds,
-            unwatched_seconds: seen.unwatched_seconds,
-            writes: seen.writes,
-            added: seen.added,
-            removed: seen.removed,
-            unclear: seen.unclear,
-            additions: seen.additions,
-            removals: seen.removals,
-            first_entries: seen.first_entries,
-            last_entries: seen.last_entries,
-            replaced: seen.replaced,
-            is_gone: seen.is_gone,
-            ..WritesRecord::default()
+            ..seen
         }
         .with_header(header);
         self.outputs.record(&Record::Writes(Box::new(record)));
