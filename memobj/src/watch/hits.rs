@@ -99,7 +99,7 @@ impl<'a> HitReader<'a> {
     /// Reads which threads run Python now.
     pub fn find_threads(&mut self) {
         // What cannot be read at the moment may be read the next time.
-        let Ok(runtime) = self.python.read(self.objects.memory) else { return };
+        let Ok(runtime) = self.python.read_running(self.objects.memory) else { return };
         let threads = runtime.interpreters.iter().flat_map(|interpreter| &interpreter.threads);
         self.threads = threads.map(|thread| thread.at).collect();
         let stacks = self.threads.iter().filter_map(|&thread| read_frame_stack(self.objects, thread));

@@ -39,8 +39,6 @@ const SPIN_SLICE: Duration = Duration::from_millis(5);
 const SLEEP_SLICE: Duration = Duration::from_millis(50);
 /// Failed checks of a container in a row, after which it is gone: the program may just be changing what leads to it.
 const MAX_FAILURES: u32 = 3;
-/// Bytes of the running process that are kept during a check.
-const CACHE: u64 = 16 << 20;
 
 /// A container that is watched.
 struct Armed {
@@ -56,6 +54,8 @@ struct Armed {
 struct Watch<'a> {
     target: &'a Target,
     python: &'a DetectedPython,
+    memory: &'a AnyMemory<'a>,
+    heap: Option<PythonHeap<'a, AnyMemory<'a>>>,
     reader: HitReader<'a>,
     armed: Vec<Armed>,
     tally: Tally,
@@ -76,9 +76,12 @@ pub fn watch_writes(
 ) -> Result<WritesRecord, Error> {
     let begun = Instant::now();
     let reader = HitReader::new(target, python, &holder.bytecode);
+    let memory = AnyMemory::Other(target.memory());
     let mut watch = Watch {
         target,
         python,
+        memory: &memory,
+        heap: None,
         reader,
         armed: Vec::new(),
         tally: Tally::default(),
@@ -174,13 +177,14 @@ impl Watch<'_> {
     }
 
     fn follow_containers(&mut self) {
-        let live = self.target.live(CACHE);
-        let memory = AnyMemory::Other(&live);
-        let runtime = self.python.read(&live);
-        let heap = runtime.and_then(|of| PythonHeap::from_runtime(&memory, &self.python.layout, &of));
-        // It could not be read at this moment.
-        let Ok(heap) = heap else { return };
-        let mut names = NameReader::new(&heap);
+        if self.heap.is_none() {
+            let runtime = self.python.read_running(self.memory);
+            let heap = runtime.and_then(|of| PythonHeap::from_runtime(self.memory, &self.python.layout, &of));
+            self.heap = heap.ok();
+        }
+        // If it cannot be read at this moment, it may be at the next check.
+        let Some(heap) = &self.heap else { return };
+        let mut names = NameReader::new(heap);
         for number in 0..self.armed.len() {
             let Some(armed) = self.armed.get_mut(number) else { continue };
             let found = follow(&mut names, &armed.container);

@@ -58,6 +58,15 @@ impl DetectedPython {
         }
     }
 
+    /// Reads the interpreters and threads of a process that runs. The layout is not verified: facts about many objects do not hold while
+    /// these change.
+    ///
+    /// # Errors
+    /// As [`Runtime::read`].
+    pub fn read_running(&self, memory: &dyn Memory) -> Result<Runtime, Error> {
+        Runtime::read(memory, &self.layout, self.location.at)
+    }
+
     fn fault_error(&self, fault: &Fault) -> Error {
         match fault {
             Fault::NotStarted => not_started(),
