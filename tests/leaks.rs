@@ -420,6 +420,7 @@ fn code_that_names_the_holder_is_a_candidate() {
     for (shape, adding) in [
         ("class_attribute", "Subject.made.append(Payload(n))"),
         ("leak_beside_churn", "sessions[n] = Payload(n)"),
+        ("in_item", "stores[\"default\"].by_id[n] = Payload(n)"),
         ("local_variable", "accumulated.append(Payload(n))"),
     ] {
         let run = look(&start(interpreter, shape));
@@ -456,6 +457,7 @@ fn advice_fits_the_leak() {
         ("tasks", "these tasks never end"),
         ("hidden_cycle", "_random.Random does not visit what it holds"),
         ("lost_by_c", "C code of ctypes may forget a Py_DECREF"),
+        ("in_item", "unused keys of Store.by_id"),
     ] {
         let advice = advice(interpreter, shape);
         assert!(advice.contains(wanted), "{shape}: {advice}");

@@ -164,6 +164,9 @@ pub struct Leak {
     pub confidence_ratio: f64,
     /// The type of the container that grows; `null` without a holder.
     pub container: Option<Arc<str>>,
+    /// Its own name, as an attribute of the class that has it: `MemoryJobStore._jobs`; `null` if the holder is named by it, or if it has none.
+    #[serde(default)]
+    pub container_name: Option<Arc<str>>,
     /// The number of its items; `null` if unknown, or if there are several containers.
     pub entries: Option<u64>,
     /// How it grows.

@@ -105,6 +105,16 @@ impl ReferencePath {
         }
         text
     }
+
+    /// The last step that is an attribute of an object, with the class of that, or the class that it is: `SessionStore._by_id`. `None` if there is none.
+    pub fn last_attribute(&self) -> Option<String> {
+        let steps = self.steps.iter().zip(self.steps.iter().skip(1));
+        let (of, step) = steps.rev().find(|(_, step)| !step.is_item && !step.name.is_empty())?;
+        // Local variables have a word before their name.
+        let is_attribute = !step.name.contains([' ', '[']);
+        let of = if &*of.type_name == "type" { &of.name } else { &of.type_name };
+        is_attribute.then(|| format!("{of}.{}", step.name))
+    }
 }
 
 /// The key of like paths: the root, and the name and the type of each step.

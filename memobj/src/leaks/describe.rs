@@ -128,6 +128,7 @@ impl LeakFinder<'_, '_> {
             confidence_ratio: main.map_or(0.0, |growing| growing.confidence(self.tested)),
             growth_by_census: main.map(|growing| growing.growth_by_census(share)).unwrap_or_default(),
             container,
+            container_name: None,
             entries: entries.flatten(),
             growth_mode: mode,
             types: rows

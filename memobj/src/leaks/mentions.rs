@@ -34,8 +34,8 @@ const ATEXIT: &str = "atexit";
 /// Functions that are listed; some may only read.
 const MAX_LISTED: usize = 16;
 
-/// Lists for each leak the functions that name the last part of its holder: those that also name a way to add first, and the program's own
-/// before those of packages. Keys are mostly set by subscripts, which have no name.
+/// Lists for each leak the functions that name its container: those that also name a way to add first, and the program's own before those of
+/// packages. Keys are mostly set by subscripts, which have no name.
 pub(super) fn list_candidates<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     graph: &ObjectGraph<'_>,
@@ -46,7 +46,7 @@ pub(super) fn list_candidates<M: Memory>(
     for code in codes.iter().filter_map(|&code| graph.address(code)) {
         let mentioned = names.names_in_code(code);
         for (leak, found) in leaks.iter().zip(&mut found) {
-            let Some(wanted) = last_part(&leak.holder) else { continue };
+            let Some(wanted) = container_part(leak) else { continue };
             if !mentioned.iter().any(|name| &**name == wanted) {
                 continue;
             }
@@ -67,6 +67,11 @@ pub(super) fn list_candidates<M: Memory>(
         found.retain(|&(is_library, lacks, _)| Some((is_library, lacks)) == best);
         leak.candidates = found.into_iter().map(|(.., line)| line).take(MAX_LISTED).collect();
     }
+}
+
+/// The name by which code refers to the container of a leak.
+pub(super) fn container_part(leak: &Leak) -> Option<&str> {
+    last_part(leak.container_name.as_ref().unwrap_or(&leak.holder))
 }
 
 /// The last name in the name of a holder.

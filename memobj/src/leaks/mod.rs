@@ -30,7 +30,7 @@ use common::record::{Leak, LeakVerdict, LeaksRecord};
 use find::Candidate;
 use history::History;
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet};
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::ObjectCount;
 use memobj_cpython::runtime::bytecode::Bytecode;
@@ -102,6 +102,11 @@ impl Watchable {
         let graph = holders.graph();
         let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
         let codes: Vec<NodeId> = graph.object_nodes().filter(is_code).collect();
+        for candidate in found.iter_mut() {
+            let Some(of_holder) = mentions::last_part(&candidate.leak.holder) else { continue };
+            let name = candidate.container.and_then(|node| container_name(names, holders, node));
+            candidate.leak.container_name = name.filter(|name| mentions::last_part(name) != Some(of_holder));
+        }
         let mut own: Vec<&mut Leak> = found
             .iter_mut()
             .map(|candidate| &mut candidate.leak)
@@ -125,6 +130,19 @@ impl Watchable {
         let codes = codes.into_iter().filter_map(|node| graph.address(node));
         Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
     }
+}
+
+/// The name of a container as an attribute of the class that has it.
+fn container_name<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    holders: &Holders<'_>,
+    node: NodeId,
+) -> Option<Arc<str>> {
+    let kind = holders.graph().type_of(node)?.kind?;
+    if matches!(kind.growth(), Growth::Fixed | Growth::Copies) {
+        return None;
+    }
+    holders.reference_paths(names, std::iter::once(node)).first()?.last_attribute().map(Arc::from)
 }
 
 /// Drops what grows only because something else does that is no leak.

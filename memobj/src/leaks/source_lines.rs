@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use common::record::{CodeLine, Leak};
 
-use super::mentions::{ADDING, last_part};
+use super::mentions::{ADDING, container_part};
 
 /// Candidates that are reported.
 const MAX_CANDIDATES: usize = 3;
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 4 << 20;
 /// only read the holder are left out where others add to it.
 pub fn find_adding_lines(pid: u32, leaks: &mut [Leak]) {
     for leak in leaks.iter_mut().filter(|leak| !leak.candidates.is_empty()) {
-        let Some(name) = last_part(&leak.holder).map(str::to_owned) else { continue };
+        let Some(name) = container_part(leak).map(str::to_owned) else { continue };
         let adding: Vec<Option<CodeLine>> = leak
             .candidates
             .iter()

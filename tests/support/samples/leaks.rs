@@ -70,6 +70,7 @@ pub fn leak(fill: Fill) -> Leak {
         freed: 3,
         confidence_ratio: 0.992,
         container: fill.of("dict".into()),
+        container_name: fill.of("SessionStore._by_id".into()),
         entries: fill.of(12_000),
         growth_mode: "keys_set".into(),
         path: fill.of("module __main__ → _sessions (dict, 12,000 entries) → SessionState".into()),

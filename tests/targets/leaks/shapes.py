@@ -79,6 +79,11 @@ class Subject:
         self.observers = []
 
 
+class Store:
+    def __init__(self):
+        self.by_id = {}
+
+
 subject = Subject()
 handlers = []
 errors = []
@@ -110,6 +115,7 @@ due = []
 by_name = {}
 crumbs = collections.deque()
 packers = {}
+stores = {"default": Store()}
 
 
 def observers(n):
@@ -287,6 +293,10 @@ def modules(n):
 
 def nested(n):
     buckets[list(buckets)[chance(4)]].append(Payload(n))
+
+
+def in_item(n):
+    stores["default"].by_id[n] = Payload(n)
 
 
 def deque_without_limit(n):

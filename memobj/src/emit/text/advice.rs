@@ -10,20 +10,21 @@ use crate::holders::place_name::EXIT_CALLBACKS;
 /// Advice on growing objects.
 pub(super) fn for_leak(leak: &Leak) -> String {
     let holder = &leak.holder;
+    let container = leak.container_name.as_ref().unwrap_or(holder);
     match (leak.cause, leak.growth_mode) {
         (Liveness::Garbage, _) => {
             "enable the collector (gc.enable()) or call gc.collect() regularly; or break the reference cycles with weakref".into()
         }
         (Liveness::Uncollectable, _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
         (Liveness::Unreferred | Liveness::Native, _) => for_lost_objects(leak),
-        (_, GrowthMode::Enlarged) => format!("flush {holder}, or replace it by a new one, from time to time"),
+        (_, GrowthMode::Enlarged) => format!("flush {container}, or replace it by a new one, from time to time"),
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &**holder == EXIT_CALLBACKS => {
             "call atexit.unregister() when an object is done with, or register one function that ends all of them".into()
         }
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.name.ends_with("Task") && has_ended(leak) => {
-            let kept = holder.rsplit('.').next().unwrap_or(holder);
+            let kept = container.rsplit('.').next().unwrap_or(container);
             let remove = match leak.growth_mode {
                 GrowthMode::Added => format!("{kept}.discard"),
                 GrowthMode::KeysSet => format!("lambda task: {kept}.pop(key)"),
@@ -35,8 +36,8 @@ pub(super) fn for_leak(leak: &Leak) -> String {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
         }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),
-        (_, GrowthMode::KeysSet) => format!("delete unused keys of {holder}, or limit its size"),
-        _ => format!("remove unused items from {holder}, or limit its size"),
+        (_, GrowthMode::KeysSet) => format!("delete unused keys of {container}, or limit its size"),
+        _ => format!("remove unused items from {container}, or limit its size"),
     }
 }
 
