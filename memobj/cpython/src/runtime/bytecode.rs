@@ -28,6 +28,9 @@ const OWNER_WORDS: usize = 128;
 /// Bytes from the beginning of an instruction to the next one, at most: an opcode and its inline caches (`_PyOpcode_Caches`).
 const LONGEST_INSTRUCTION: u64 = 32;
 
+/// `co_filename` of code that is in no file.
+const SHIM: &str = "<shim>";
+
 /// Where the bytecode of code objects is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bytecode {
@@ -64,11 +67,12 @@ pub struct Instruction {
 }
 
 impl Bytecode {
-    /// Reads where the bytecode of these code objects is. Those that cannot be read are left out.
+    /// Reads where the bytecode of these code objects is. Left out are those that cannot be read, and those by which C code of the interpreter
+    /// calls a function: they are on the stack of every such call, and do nothing else.
     #[must_use]
     pub fn read(objects: Objects<'_>, codes: impl Iterator<Item = Addr>) -> Self {
         let mut found = Self::default();
-        for code in codes {
+        for code in codes.filter(|&code| !is_shim(objects, code)) {
             let _ = read_ranges(objects, code, |start, bytes| found.add(code, start, bytes));
         }
         found.ranges.sort_unstable();
@@ -173,6 +177,12 @@ impl Candidates {
         };
         Some(Instruction { code: first.code?, offset })
     }
+}
+
+/// Whether the interpreter made the code object for itself (from 3.12 on, `_Py_MakeShimCode`, Objects/codeobject.c).
+fn is_shim(objects: Objects<'_>, code: Addr) -> bool {
+    let file = objects.read_pointer(code, objects.layout.code_object.co_filename);
+    file.and_then(|file| objects.read_name(file)).is_some_and(|file| file == SHIM)
 }
 
 fn read_ranges(objects: Objects<'_>, code: Addr, mut add: impl FnMut(Addr, u64)) -> Option<()> {
