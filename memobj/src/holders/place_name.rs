@@ -11,6 +11,8 @@ use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+/// The name of what only the structs of an interpreter refer to.
+pub const INTERPRETER: &str = "(interpreter)";
 /// The name of the callbacks of `atexit`.
 pub const EXIT_CALLBACKS: &str = "atexit callbacks";
 
@@ -96,7 +98,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                     (format!("thread {name}").into(), None)
                 }
                 RootKind::ExitCallbacks(_) => (EXIT_CALLBACKS.into(), None),
-                RootKind::Interpreter(_) => ("(interpreter)".into(), None),
+                RootKind::Interpreter(_) => (INTERPRETER.into(), None),
                 RootKind::StaticTypes => ("(builtin types)".into(), None),
                 RootKind::Native => ("(native code)".into(), None),
                 RootKind::Unknown => ("(no known referrer)".into(), None),

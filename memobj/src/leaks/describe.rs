@@ -13,6 +13,7 @@ use super::growth_roots::RootGroup;
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::threads::most_common;
 use crate::graph::NodeId;
+use crate::holders::place_name::INTERPRETER;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
 use crate::object_graph::{RootKind, TypeIndex};
@@ -209,7 +210,7 @@ impl LeakFinder<'_, '_> {
         let module = self.module(node);
         let name = self.history.place(place);
         // The interpreter keeps strings of the program by themselves, too.
-        &*name == "(interpreter)"
+        &*name == INTERPRETER
             || &*name != "gc.garbage" && module.is_some_and(|module| self.holders.is_standard(module))
     }
 

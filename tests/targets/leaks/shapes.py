@@ -502,7 +502,9 @@ class Library:
     @classmethod
     def exec_module(cls, module):
         module.__file__ = "/srv/plugins/%s.py" % module.__name__
-        exec(compile(cls.SOURCE, module.__file__, "exec"), module.__dict__)
+        # Names that no other module has: the interpreter lists all names.
+        names = "".join("%s_name_%d = %d\n" % (module.__name__, number, number) for number in range(40))
+        exec(compile(cls.SOURCE + names, module.__file__, "exec"), module.__dict__)
 
 
 def imports(n):
