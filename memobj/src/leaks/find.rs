@@ -274,6 +274,7 @@ fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow)
         let growing = GrowingRow { type_id, row, objects, bytes, entries: None, slows_down };
         let grows = (trends.is_rise(&objects) || slows_down)
             && stays(row)
+            && Trends::rises_mostly(&row.objects)
             && chance_among(row, &objects, tested) <= MAX_CHANCE_AMONG
             && growing.confidence(tested) >= MIN_CONFIDENCE;
         return grows.then_some(growing);

@@ -9,6 +9,9 @@ const SLOWEST_END: f64 = 0.35;
 /// The largest ratio of the last third's slope to the first third's for a rise that slows down.
 const SLOWED_END: f64 = 0.6;
 
+/// Parts of the time in which a rise is looked for.
+const PARTS: usize = 6;
+
 /// The trend of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
@@ -64,6 +67,15 @@ impl Trends {
 
     fn is_significant(&self, trend: &Trend) -> bool {
         self.moments.len() < 4 || trend.chance <= MAX_CHANCE
+    }
+
+    /// Whether values rise in most parts of the time. What comes in a few bursts may have an end.
+    pub fn rises_mostly(values: &[u64]) -> bool {
+        let steps = values.len().saturating_sub(1);
+        let parts = steps.min(PARTS);
+        let at = |part: usize| values.get(part.saturating_mul(steps).checked_div(parts)?);
+        let rises = (0..parts).filter(|&part| at(part) < at(part.saturating_add(1))).count();
+        rises.saturating_mul(2) > parts
     }
 
     /// Whether the slopes between the values fall, and are much lower at the end than at the beginning. The number of slopes is small, so
@@ -161,6 +173,20 @@ mod tests {
         assert_eq!(trend(&[0, 50, 75, 87, 93]).course, Course::SlowsDown);
         assert_eq!(trend(&[100, 120, 134, 143, 148]).course, Course::SlowsDown);
         assert_eq!(trend(&[0, 30, 50, 62, 71, 77, 81]).course, Course::SlowsDown);
+    }
+
+    #[test]
+    fn bursts_are_no_steady_rise() {
+        let rises = |steps: &[u64]| {
+            let sums: Vec<u64> = (0..=steps.len()).map(|count| steps.iter().take(count).sum()).collect();
+            Trends::rises_mostly(&sums)
+        };
+        assert!(rises(&[1, 2, 1]) && rises(&[0, 5, 1, 0, 7, 3]));
+        assert!(!rises(&[0, 1, 8, 0, 20, 0]) && !rises(&[18, 0, 0, 5, 7, 0]));
+        // A census for each second does not see a leak of one object in five seconds in each of them.
+        let slow: Vec<u64> = (0..60_u64).map(|second| u64::from(second % 5 == 0)).collect();
+        assert!(rises(&slow));
+        assert!(!Trends::rises_mostly(&[]) && !Trends::rises_mostly(&[1]));
     }
 
     #[test]
