@@ -435,6 +435,18 @@ fn code_that_names_the_holder_is_a_candidate() {
     }
 }
 
+#[test]
+fn code_that_removes_from_the_holder_is_named() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let run = look(&start(interpreter, "leak_beside_churn"));
+    let leak = only_leak(&run);
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    let line =
+        source.lines().position(|line| line.trim().starts_with("sessions.pop(n - 1")).unwrap() as u64 + 1;
+    let is_it = |remover: &Value| remover["function"] == "leak_beside_churn" && remover["line"] == line;
+    assert!(leak["removers"].as_array().unwrap().iter().any(is_it), "{run}");
+}
+
 /// What is advised where a shape leaks.
 fn advice(interpreter: &Interpreter, shape: &str) -> String {
     let target = start(interpreter, shape);

@@ -195,6 +195,16 @@ pub struct Leak {
     /// line. At most three.
     #[serde(default)]
     pub candidates: Vec<CodeLine>,
+    /// Lines that remove from the container, by their source; the first of each function. At most three.
+    #[serde(default)]
+    pub removers: Vec<CodeLine>,
+}
+
+impl Leak {
+    /// The name by which a person knows the container: its own, or that of its holder.
+    pub fn container_or_holder(&self) -> &Arc<str> {
+        self.container_name.as_ref().unwrap_or(&self.holder)
+    }
 }
 
 /// Additions to a container that were seen while its count was watched.
@@ -322,6 +332,9 @@ pub struct MemoryGrowth {
     pub explained_bytes: u64,
     /// The memory that `malloc_trim(0)` would return.
     pub trimmable_bytes: u64,
+    /// The packages whose C code may allocate it; empty if objects explain the growth.
+    #[serde(default)]
+    pub suspects: Vec<Arc<str>>,
 }
 
 /// Growth of a use of memory.

@@ -3,6 +3,7 @@
 mod advice;
 mod caches;
 mod census;
+mod code_lines;
 mod holders;
 mod leak_processes;
 mod leaks;

@@ -143,6 +143,7 @@ impl LeakFinder<'_, '_> {
             side_effect_of: None,
             additions: None,
             candidates: Vec::new(),
+            removers: Vec::new(),
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {

@@ -116,7 +116,7 @@ impl LeakFinder<'_, '_> {
 
     /// The packages whose C code may have lost objects of these types, or may hold them: those of the types that are of C, or else all that
     /// were loaded and did not come with Python.
-    fn suspects(&self, types: impl Iterator<Item = TypeIndex>) -> Vec<Arc<str>> {
+    pub(super) fn suspects(&self, types: impl Iterator<Item = TypeIndex>) -> Vec<Arc<str>> {
         let modules = self.holders.modules();
         let of_c = types.filter_map(|index| self.holders.graph().type_at(index)).filter(|of| {
             of.class.is_none() && modules.origin(&of.module).is_some_and(|origin| origin != Origin::Standard)

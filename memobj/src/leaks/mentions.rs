@@ -29,6 +29,9 @@ pub(super) const ADDING: [&str; 13] = [
     "update",
     "__setitem__",
 ];
+/// Methods that remove from a container.
+pub(super) const REMOVING: [&str; 8] =
+    ["clear", "discard", "pop", "popitem", "popleft", "remove", "unregister", "__delitem__"];
 /// The module of [`EXIT_CALLBACKS`], which have no other name.
 const ATEXIT: &str = "atexit";
 /// Functions that are listed; some may only read.
@@ -62,6 +65,8 @@ pub(super) fn list_candidates<M: Memory>(
     }
     for (leak, mut found) in leaks.iter_mut().zip(found) {
         found.sort();
+        // Whether one removes, its source must say: `del` has no name.
+        leak.removers = found.iter().map(|(.., line)| line.clone()).take(MAX_LISTED).collect();
         // Where some name a way to add, the others most likely read only.
         let best = found.first().map(|&(is_library, lacks, _)| (is_library, lacks));
         found.retain(|&(is_library, lacks, _)| Some((is_library, lacks)) == best);
@@ -71,7 +76,7 @@ pub(super) fn list_candidates<M: Memory>(
 
 /// The name by which code refers to the container of a leak.
 pub(super) fn container_part(leak: &Leak) -> Option<&str> {
-    last_part(leak.container_name.as_ref().unwrap_or(&leak.holder))
+    last_part(leak.container_or_holder())
 }
 
 /// The last name in the name of a holder.

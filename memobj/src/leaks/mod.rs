@@ -102,11 +102,6 @@ impl Watchable {
         let graph = holders.graph();
         let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
         let codes: Vec<NodeId> = graph.object_nodes().filter(is_code).collect();
-        for candidate in found.iter_mut() {
-            let Some(of_holder) = mentions::last_part(&candidate.leak.holder) else { continue };
-            let name = candidate.container.and_then(|node| container_name(names, holders, node));
-            candidate.leak.container_name = name.filter(|name| mentions::last_part(name) != Some(of_holder));
-        }
         let mut own: Vec<&mut Leak> = found
             .iter_mut()
             .map(|candidate| &mut candidate.leak)
@@ -129,6 +124,19 @@ impl Watchable {
         }
         let codes = codes.into_iter().filter_map(|node| graph.address(node));
         Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
+    }
+}
+
+/// Names the containers of leaks that their holders do not name.
+fn name_containers<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    holders: &Holders<'_>,
+    found: &mut [Candidate],
+) {
+    for candidate in found {
+        let Some(of_holder) = mentions::last_part(&candidate.leak.holder) else { continue };
+        let name = candidate.container.and_then(|node| container_name(names, holders, node));
+        candidate.leak.container_name = name.filter(|name| mentions::last_part(name) != Some(of_holder));
     }
 }
 
@@ -280,6 +288,7 @@ impl LeakTracker {
         let (slowing, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.slows_down);
         let mut found = without_side_effects_of(found, filling.iter().chain(&slowing));
+        name_containers(names, holders, &mut found);
         self.watchable = Watchable::read(names, holders, &mut found);
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()

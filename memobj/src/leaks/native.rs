@@ -62,6 +62,7 @@ pub(super) fn growth(
         rows,
         explained_bytes: 0,
         trimmable_bytes: last.map_or(0, |last| last.trimmable_bytes),
+        suspects: Vec::new(),
     })
 }
 
@@ -95,6 +96,9 @@ impl LeakFinder<'_, '_> {
             explained = explained.saturating_add(grown(&[GrowthCause::Threads]));
         }
         memory.is_leak &= explained == 0;
+        if memory.is_leak {
+            memory.suspects = self.suspects(std::iter::empty());
+        }
         // Blocks are larger than objects, and tables have room: so the share of the objects counts.
         let added: u64 = found.iter().filter_map(|candidate| candidate.leak.added_bytes).sum();
         let all = last_bytes.saturating_sub(first_bytes).max(added).max(1);

@@ -1,43 +1,116 @@
-//! The line of a candidate that adds: in the source of its function, the first one that stores into the holder or calls a method that adds.
+//! Lines of source that add to a container or remove from it: those that store into it by its name, or call a method of it that does.
 //!
 //! Code objects do not say that without a table of opcodes for each version, and the source is mostly there. What cannot be read, or does
 //! not look like Python, is left as it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use common::record::{CodeLine, Leak};
+use common::record::{AddingLine, Additions, CodeLine, Leak};
 
-use super::mentions::{ADDING, container_part};
+use super::mentions::{ADDING, REMOVING, container_part};
 
-/// Candidates that are reported.
+/// Candidates that are reported, and functions that remove.
 const MAX_CANDIDATES: usize = 3;
 /// Longer files are not read.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Replaces the first lines of the candidates by the lines that add, as far as the sources of process `pid` show them. Functions that
-/// only read the holder are left out where others add to it.
-pub fn find_adding_lines(pid: u32, leaks: &mut [Leak]) {
-    for leak in leaks.iter_mut().filter(|leak| !leak.candidates.is_empty()) {
+/// Finds the lines that add to the containers of leaks and remove from them in the functions that name those, as far as the sources of
+/// process `pid` show them.
+pub fn find_lines(pid: u32, leaks: &mut [Leak]) {
+    let mut sources = Sources::new(pid);
+    for leak in leaks {
         let Some(name) = container_part(leak).map(str::to_owned) else { continue };
-        let adding: Vec<Option<CodeLine>> = leak
-            .candidates
-            .iter()
-            .map(|candidate| {
-                let line = adding_line(&read_source(pid, &candidate.file)?, candidate.line?, &name)?;
-                Some(CodeLine { line: Some(line), ..candidate.clone() })
-            })
-            .collect();
-        if adding.iter().any(Option::is_some) {
-            leak.candidates = adding.into_iter().flatten().collect();
+        let adding = sources.lines_that(&leak.candidates, |line| adds(line, &name));
+        // Functions that only read are left out where others add.
+        if !adding.is_empty() {
+            leak.candidates = adding;
         }
         leak.candidates.truncate(MAX_CANDIDATES);
+        leak.removers = sources.lines_that(&leak.removers, |line| removes(line, &name));
+        leak.removers.truncate(MAX_CANDIDATES);
     }
 }
 
-/// Reads a source file as the process sees it.
+/// Replaces likely lines that add to nothing by the one line of their function that adds to the container, where the sources of process
+/// `pid` show just one: the word that pointed to the likely line was left over from an instruction before.
+pub fn correct_likely_lines(pid: u32, leaks: &mut [Leak]) {
+    let mut sources = Sources::new(pid);
+    for leak in leaks {
+        let Some(name) = container_part(leak).map(str::to_owned) else { continue };
+        if let Some(additions) = &mut leak.additions {
+            sources.correct_lines(additions, &name);
+        }
+    }
+}
+
+/// The sources of a process, each read once.
+struct Sources {
+    pid: u32,
+    texts: BTreeMap<Arc<str>, Option<String>>,
+}
+
+impl Sources {
+    const fn new(pid: u32) -> Self {
+        Self { pid, texts: BTreeMap::new() }
+    }
+
+    /// The source of a file, as the process sees it.
+    fn text(&mut self, file: &Arc<str>) -> Option<&str> {
+        let pid = self.pid;
+        self.texts.entry(Arc::clone(file)).or_insert_with(|| read_source(pid, file)).as_deref()
+    }
+
+    /// The first lines of these functions for which `test` holds; functions without such a line are left out.
+    fn lines_that(&mut self, functions: &[CodeLine], test: impl Fn(&str) -> bool) -> Vec<CodeLine> {
+        functions
+            .iter()
+            .filter_map(|function| {
+                let source = self.text(&function.file)?;
+                let line = function_lines(source, function.line?).find(|(_, line)| test(line))?.0;
+                Some(CodeLine { line: Some(line), ..function.clone() })
+            })
+            .collect()
+    }
+
+    fn correct_lines(&mut self, additions: &mut Additions, name: &str) {
+        let mut lines: Vec<AddingLine> = Vec::new();
+        for mut line in additions.lines.drain(..) {
+            if let Some(frame) = line.frames.first_mut().filter(|_| !line.is_certain)
+                && let Some(adding) = self.only_adding_line(frame, name)
+            {
+                frame.line = Some(adding);
+            }
+            match lines.iter_mut().find(|other| !other.is_certain && other.frames == line.frames) {
+                Some(other) if !line.is_certain => other.count = other.count.saturating_add(line.count),
+                _ => lines.push(line),
+            }
+        }
+        lines.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.frames.cmp(&b.frames)));
+        additions.lines = lines;
+    }
+
+    /// The only line that adds to `name` in the function of a line that adds to nothing.
+    fn only_adding_line(&mut self, at: &CodeLine, name: &str) -> Option<u32> {
+        let source = self.text(&at.file)?;
+        let line = usize::try_from(at.line?).ok()?;
+        if adds_to_any(source.lines().nth(line.checked_sub(1)?)?) {
+            return None;
+        }
+        let head = format!("def {}(", at.function.rsplit('.').next()?);
+        let before: Vec<&str> = source.lines().take(line).collect();
+        let first = before.iter().rposition(|line| line.contains(&head))?.checked_add(1)?;
+        let mut adding =
+            function_lines(source, u32::try_from(first).ok()?).filter(|(_, line)| adds(line, name));
+        adding.next().filter(|_| adding.next().is_none()).map(|(number, _)| number)
+    }
+}
+
+/// Reads a source file as process `pid` sees it.
 fn read_source(pid: u32, file: &str) -> Option<String> {
     let base = if file.starts_with('/') { "root" } else { "cwd" };
     let path: PathBuf =
@@ -51,59 +124,91 @@ fn read_source(pid: u32, file: &str) -> Option<String> {
     Some(text)
 }
 
-/// The first line of the function that begins on the line `first` in which something is added to `name`.
-fn adding_line(source: &str, first: u32, name: &str) -> Option<u32> {
-    let mut lines = (1..).zip(source.lines()).skip(usize::try_from(first).ok()?.checked_sub(1)?);
+/// The lines of the body of the function that begins on the line `first`, with their numbers; of a lambda, that line.
+fn function_lines(source: &str, first: u32) -> impl Iterator<Item = (u32, &str)> {
+    let skipped = usize::try_from(first).ok().and_then(|first| first.checked_sub(1)).unwrap_or(usize::MAX);
+    let mut lines = (1..).zip(source.lines()).skip(skipped);
     let indent = |line: &str| line.len().saturating_sub(line.trim_start().len());
     // Decorators come before it.
-    let (_, head) = lines.by_ref().find(|(_, line)| {
+    let head = lines.by_ref().find(|(_, line)| {
         let text = line.trim_start();
         text.starts_with("def ") || text.starts_with("async def ") || text.contains("lambda")
-    })?;
-    if head.contains("lambda") {
-        return adds(head, name).then_some(first);
-    }
-    let body = lines.take_while(|(_, line)| {
-        let text = line.trim();
-        text.is_empty() || text.starts_with(['#', ')']) || indent(line) > indent(head)
     });
-    body.into_iter().find(|(_, line)| adds(line, name)).map(|(number, _)| number)
+    let is_lambda = head.is_some_and(|(_, head)| head.contains("lambda"));
+    let depth = head.map_or(0, |(_, head)| indent(head));
+    let body = lines.take_while(move |(_, line)| {
+        let text = line.trim();
+        !is_lambda && (text.is_empty() || text.starts_with(['#', ')']) || indent(line) > depth)
+    });
+    head.filter(|_| is_lambda).map(|(_, head)| (first, head)).into_iter().chain(body)
+}
+
+/// Whether a line adds to something, by whatever name.
+fn adds_to_any(line: &str) -> bool {
+    let names: BTreeSet<&str> = line.split(|c: char| !is_part(c)).filter(|name| !name.is_empty()).collect();
+    names.into_iter().any(|name| adds(line, name))
 }
 
 /// Whether a line of source adds to `name`: `name[…] =`, `name.append(`, `name +=`.
 fn adds(line: &str, name: &str) -> bool {
-    let is_part = |c: char| c == '_' || c.is_alphanumeric();
-    let code = line.split('#').next().unwrap_or_default();
-    code.match_indices(name).any(|(at, _)| {
-        let (before, rest) = code.split_at(at);
-        let rest = rest.strip_prefix(name).unwrap_or_default();
-        !before.ends_with(is_part) && !rest.starts_with(is_part) && is_addition(rest.trim_start())
+    occurrences(line, name).any(|(_, rest)| is_addition(rest))
+}
+
+/// Whether a line of source removes from `name`: `del name[…]`, `name.pop(`.
+fn removes(line: &str, name: &str) -> bool {
+    occurrences(line, name).any(|(before, rest)| {
+        let statement = before.rsplit([';', ':']).next().unwrap_or_default().trim_start();
+        is_call(rest, &REMOVING)
+            || statement.starts_with("del ") && rest.starts_with('[')
+            || behind_subscript(rest).is_some_and(|rest| is_call(rest, &REMOVING))
     })
+}
+
+/// What is before a name and behind it, wherever a line of source has it.
+fn occurrences<'a>(line: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let code = line.split('#').next().unwrap_or_default();
+    code.match_indices(name).filter_map(move |(at, _)| {
+        let (before, rest) = code.split_at(at);
+        let rest = rest.strip_prefix(name)?;
+        (!before.ends_with(is_part) && !rest.starts_with(is_part)).then_some((before, rest.trim_start()))
+    })
+}
+
+/// Whether a character may be part of a name.
+fn is_part(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+/// Whether what follows a name calls one of these methods.
+fn is_call(rest: &str, methods: &[&str]) -> bool {
+    let call = rest.strip_prefix('.').and_then(|rest| rest.split_once('('));
+    call.is_some_and(|(method, _)| methods.contains(&method.trim()))
+}
+
+/// What follows a subscript.
+fn behind_subscript(rest: &str) -> Option<&str> {
+    let rest = rest.strip_prefix('[')?;
+    let mut depth = 1_u32;
+    let end = rest.find(|c| {
+        match c {
+            '[' | '(' | '{' => depth = depth.saturating_add(1),
+            ']' | ')' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })?;
+    rest.get(end..)?.strip_prefix(']').map(str::trim_start)
 }
 
 /// Whether what follows a name adds to it.
 fn is_addition(rest: &str) -> bool {
-    if let Some(rest) = rest.strip_prefix('.') {
-        let method = rest.split('(').next().unwrap_or_default();
-        return rest.contains('(') && ADDING.contains(&method.trim());
-    }
-    if let Some(rest) = rest.strip_prefix('[') {
-        let mut depth = 1_u32;
-        let end = rest.find(|c| {
-            match c {
-                '[' | '(' | '{' => depth = depth.saturating_add(1),
-                ']' | ')' | '}' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            depth == 0
-        });
-        let behind = end.and_then(|end| rest.get(end..)?.strip_prefix(']')).unwrap_or_default().trim_start();
+    if let Some(behind) = behind_subscript(rest) {
         // An item that is a container itself: a key of a `defaultdict`.
         return behind.starts_with('.') && is_addition(behind)
             || behind.starts_with('=') && !behind.starts_with("==")
             || ["+=", "|=", "-="].iter().any(|operator| behind.starts_with(operator));
     }
-    ["+=", "|="].iter().any(|operator| rest.starts_with(operator))
+    is_call(rest, &ADDING) || ["+=", "|="].iter().any(|operator| rest.starts_with(operator))
 }
 
 #[cfg(test)]
@@ -141,11 +246,56 @@ mod tests {
     }
 
     #[test]
+    fn removals_are_recognized() {
+        for line in [
+            "del CACHE[key]",
+            "for key in old: del self.CACHE[key]",
+            "for k in [k for k, s in self.CACHE.items() if now - s.at > 20]: del self.CACHE[k]",
+            "value = self.CACHE.pop(key, None)",
+            "CACHE[topic].remove(callback)",
+            "CACHE.clear()  # all",
+        ] {
+            assert!(removes(line, "CACHE"), "{line}");
+        }
+        for line in [
+            "del MY_CACHE[key]",
+            "del CACHE",
+            "CACHE[key] = 1",
+            "# del CACHE[key]",
+            "CACHE.get(key)",
+            "CACHE.pop",
+        ] {
+            assert!(!removes(line, "CACHE"), "{line}");
+        }
+    }
+
+    #[test]
+    fn likely_line_that_adds_to_nothing_is_corrected() {
+        let source = "class Cache:\n    def get(self, key):\n        found = self.items.get(key)\n        if found is None:\n\
+                      \x20           found = self.items[key] = make()\n        self.count += 1\n        return found\n\
+                      def other(items):\n    items[1] = 1\n    items[2] = 2\n    return items\n";
+        let file: Arc<str> = "cache.py".into();
+        let mut sources =
+            Sources { pid: 0, texts: BTreeMap::from([(Arc::clone(&file), Some(source.to_owned()))]) };
+        let mut line = |function: &str, line| {
+            let at = CodeLine { function: function.into(), file: Arc::clone(&file), line: Some(line) };
+            sources.only_adding_line(&at, "items")
+        };
+        assert_eq!(line("Cache.get", 3), Some(5));
+        assert_eq!(line("Cache.get", 5), None, "it adds itself");
+        assert_eq!(line("Cache.get", 6), None, "it adds to something");
+        assert_eq!(line("other", 11), None, "two lines add");
+        assert_eq!((line("<module>", 7), line("get", 0), line("get", 99)), (None, None, None));
+    }
+
+    #[test]
     fn line_is_within_the_function() {
         let source = "CACHE = {}\n\n@decorated\ndef get(key):\n    return CACHE[key]\n\n\
                       async def put(\n    key,\n):\n    # first\n\n    CACHE[key] = 1\n    CACHE[key] = 2\n\
                       put = lambda k: CACHE.setdefault(k, 1)\nCACHE[0] = 1\n";
-        let line = |first| adding_line(source, first, "CACHE");
+        let line = |first| {
+            function_lines(source, first).find(|(_, line)| adds(line, "CACHE")).map(|(number, _)| number)
+        };
         assert_eq!((line(3), line(4), line(7), line(14)), (None, None, Some(12), Some(14)));
         assert_eq!((line(0), line(99)), (None, None));
     }

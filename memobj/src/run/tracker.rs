@@ -8,6 +8,7 @@ use crate::capture::ProcessState;
 use crate::emit::census_record::CensusRecorder;
 use crate::emit::text::TextState;
 use crate::leaks::LeakTracker;
+use crate::leaks::source_lines::correct_likely_lines;
 
 /// Everything that is kept of a process from one census to the next.
 #[derive(Debug, Default)]
@@ -37,6 +38,7 @@ impl Tracker {
             for (leak, seen) in outcome.leaks.iter_mut().zip(&report.leaks) {
                 leak.additions.clone_from(&seen.additions);
             }
+            correct_likely_lines(outcome.pid, &mut outcome.leaks);
         }
     }
 

@@ -85,6 +85,11 @@ pub fn leak(fill: Fill) -> Leak {
             file: "bot.py".into(),
             line: fill.of(42),
         }],
+        removers: vec![CodeLine {
+            function: "Bot.on_leave".into(),
+            file: "bot.py".into(),
+            line: fill.of(57),
+        }],
     }
 }
 
@@ -161,6 +166,7 @@ pub fn memory_growth() -> MemoryGrowth {
         rows: vec![memory_row_growth(Fill::Full)],
         explained_bytes: 3 << 20,
         trimmable_bytes: 1 << 20,
+        suspects: vec!["multidict".into()],
     }
 }
 

@@ -10,7 +10,7 @@ use crate::holders::place_name::EXIT_CALLBACKS;
 /// Advice on growing objects.
 pub(super) fn for_leak(leak: &Leak) -> String {
     let holder = &leak.holder;
-    let container = leak.container_name.as_ref().unwrap_or(holder);
+    let container = leak.container_or_holder();
     match (leak.cause, leak.growth_mode) {
         (Liveness::Garbage, _) => {
             "enable the collector (gc.enable()) or call gc.collect() regularly; or break the reference cycles with weakref".into()
@@ -77,23 +77,43 @@ fn any_of(names: &[Arc<str>]) -> String {
 pub(super) fn for_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String {
     let most = memory.rows.first().map(|row| row.kind);
     let trim = Bytes(memory.trimmable_bytes);
+    let packages = any_of(&memory.suspects);
     match most {
         Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) => {
-            "C code allocates and does not free: memray --native or heaptrack shows where; check ctypes and extension modules"
-                .into()
+            format!(
+                "C code of {packages} allocates and does not free: memray --native or heaptrack shows where"
+            )
         }
-        Some(MemoryKind::NativeFree | MemoryKind::NativeTop | MemoryKind::NativeCached | MemoryKind::NativeOverhead) => {
-            format!("malloc keeps freed memory: try MALLOC_ARENA_MAX=2; malloc_trim(0) would return {trim} to the system")
+        Some(MemoryKind::PythonUsed) if !memory.suspects.is_empty() => {
+            format!(
+                "C code of {packages} takes memory of Python and does not free it: upgrade it, or report it there"
+            )
+        }
+        Some(
+            MemoryKind::NativeFree
+            | MemoryKind::NativeTop
+            | MemoryKind::NativeCached
+            | MemoryKind::NativeOverhead,
+        ) => {
+            format!(
+                "malloc keeps freed memory: try MALLOC_ARENA_MAX=2; malloc_trim(0) would return {trim} to the system"
+            )
         }
         Some(MemoryKind::PythonFreeBlocks | MemoryKind::PythonFreePools | MemoryKind::PythonOverhead) => {
             let pinned = Bytes(record.pinned_bytes.unwrap_or(0));
             let by = record.pinned_type.as_deref().unwrap_or("few objects");
             let holder = record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == by));
             let held = holder.map(|leak| format!(" held by {}", leak.holder)).unwrap_or_default();
-            format!("{pinned} of free memory are pinned by {by}{held}: create long-lived objects before short-lived ones, or copy them later")
+            format!(
+                "{pinned} of free memory are pinned by {by}{held}: create long-lived objects before short-lived ones, or copy them later"
+            )
         }
-        Some(MemoryKind::Stack | MemoryKind::ThreadData) => "threads are started and do not end: use a thread pool".into(),
-        Some(MemoryKind::File) => "files are mapped and not closed: check mmap and data that is loaded".into(),
+        Some(MemoryKind::Stack | MemoryKind::ThreadData) => {
+            "threads are started and do not end: use a thread pool".into()
+        }
+        Some(MemoryKind::File) => {
+            "files are mapped and not closed: check mmap and data that is loaded".into()
+        }
         Some(MemoryKind::SharedMemory) => "shared memory is created and not unlinked".into(),
         _ => "compare memobj --memory -p PID now and later to see what grows".into(),
     }

@@ -7,7 +7,8 @@ use common::record::LeaksRecord;
 use common::table::Line;
 use common::units::{Bytes, counted};
 
-use super::leaks::{headline, numbers, remarks, whole};
+use super::leaks::{headline, numbers, remarks};
+use super::tables::whole;
 use crate::leaks::bytes_per_minute;
 
 /// The lines of verdicts on processes without leaks.

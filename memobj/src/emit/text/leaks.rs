@@ -3,27 +3,25 @@
 use std::time::Duration;
 
 use common::columns::Tone;
-use common::record::{
-    Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
-};
+use common::record::{GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
 use super::advice;
+use super::code_lines::{adds, functions, removes};
+use super::tables::{span, whole};
 use crate::account::growth::GrowthCause;
 use crate::account::rows;
 
 /// The columns of labels and of the text behind them.
 const LABEL: usize = 2;
-const TEXT: usize = 10;
+const TEXT: usize = 11;
 /// Leaks that are described in full: the largest ones matter.
 const MAX_FULL: usize = 2;
 /// Further leaks that get one line each.
 const MAX_BRIEF: usize = 4;
-/// Callers of the program's own code that are shown.
-const MAX_CALLERS: usize = 3;
 /// Other growth that is listed with a leak.
 const MAX_WITH: usize = 3;
 /// Growth of RSS that is worth a line.
@@ -118,7 +116,7 @@ fn summary_sentence(leak: &Leak) -> String {
         None => format!("{}/min", Bytes(whole(leak.bytes_per_minute))),
     };
     let removed = match (leak.freed, leak.survived) {
-        (0, 1..) => "; nothing is ever removed",
+        (0, 1..) => "; nothing was removed",
         _ => "",
     };
     match leak.cause {
@@ -177,17 +175,6 @@ fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// The whole part of a number; 0 for a negative one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
-pub(super) fn whole(value: f64) -> u64 {
-    value as u64
-}
-
-/// A time to a tenth of a second.
-pub(super) fn span(seconds: f64) -> Span {
-    Span(Duration::from_millis(whole((seconds * 10.0).round()) * 100))
-}
-
 fn rate_of(per_minute: f64) -> String {
     if per_minute >= 10.0 { thousands(whole(per_minute.round())) } else { format!("{per_minute:.1}") }
 }
@@ -207,9 +194,10 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
     if leak.additions.as_ref().is_none_or(|additions| additions.lines.is_empty())
         && !leak.candidates.is_empty()
     {
-        let each = |line: &CodeLine| format!("{} ({})", line.function, file_and_line(line));
-        let all: Vec<String> = leak.candidates.iter().map(each).collect();
-        lines.push(labeled("likely", &format!("see {}", all.join(", "))));
+        lines.push(labeled("likely", &format!("see {}", functions(&leak.candidates))));
+    }
+    if !leak.removers.is_empty() {
+        lines.push(labeled("removes", &removes(record, leak)));
     }
     lines.push(labeled("grows", &grows(leak)));
     lines.push(labeled("age", &age(leak)));
@@ -297,7 +285,11 @@ fn pinned(record: &LeaksRecord, leak: &Leak) -> Option<Bytes> {
 
 fn why(record: &LeaksRecord, leak: &Leak) -> String {
     let span = span(record.duration_seconds);
-    let more = format!("more in each of {} censuses in {span}", record.censuses);
+    let risen = leak.growth_by_census.iter().filter(|&&growth| growth > 0).count();
+    let more = match leak.growth_by_census.len() {
+        steps if risen < steps => format!("more in {risen} of {steps} comparisons of two censuses in {span}"),
+        _ => format!("more in each of {} censuses in {span}", record.censuses),
+    };
     let seen = match (leak.survived, leak.freed) {
         (0, _) => String::new(),
         (stayed, 0) => format!("; {} were added and stayed, none was removed", thousands(stayed)),
@@ -307,56 +299,6 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
     };
     // Certainty is not to be had by counting.
     format!("{more}{seen}; confidence {:.1} %", (leak.confidence_ratio * 100.0).min(99.9))
-}
-
-/// The lines that add, each with its callers up to the first one of the standard library.
-fn adds(additions: &Additions) -> String {
-    if let Some(refused) = &additions.refused {
-        return format!("not known: {refused}");
-    }
-    let seen = thousands(additions.seen);
-    let known: u64 = additions.lines.iter().map(|line| line.count).sum();
-    let lines: Vec<String> = additions
-        .lines
-        .iter()
-        .map(|line| {
-            let share =
-                if line.count == additions.seen { String::new() } else { format!(" ({})", line.count) };
-            let likely = if line.is_certain { "" } else { "likely " };
-            format!("{likely}{}{share}", call_chain(&line.frames))
-        })
-        .collect();
-    match (additions.seen, known) {
-        (0, _) => format!(
-            "nothing was added in {} of watching; start it again with a longer --for",
-            span(additions.watched_seconds)
-        ),
-        (_, 0) => {
-            format!("{} seen, from code that is not known", counted(additions.seen, "addition", "additions"))
-        }
-        _ => format!("{}, {} of {seen} additions seen", lines.join("; "), thousands(known)),
-    }
-}
-
-fn file_and_line(frame: &CodeLine) -> String {
-    let file = frame.file.rsplit('/').next().unwrap_or_default();
-    frame.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
-}
-
-/// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
-pub(super) fn call_chain(frames: &[CodeLine]) -> String {
-    let Some((first, callers)) = frames.split_first() else { return String::new() };
-    let mut text = format!("{} in {}", file_and_line(first), first.function);
-    // The program's own code is what the user can change.
-    let mut own = usize::from(!first.is_library());
-    for caller in callers {
-        if own > 0 && caller.is_library() || own > MAX_CALLERS {
-            break;
-        }
-        own += usize::from(!caller.is_library());
-        text.push_str(&format!(" ← {} ({})", caller.function, file_and_line(caller)));
-    }
-    text
 }
 
 fn grows(leak: &Leak) -> String {

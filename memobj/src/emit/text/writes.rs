@@ -5,7 +5,9 @@ use common::record::{AddingLine, WritesRecord};
 use common::table::Line;
 use common::units::{counted, thousands};
 
-use super::leaks::{call_chain, headline, labeled, span};
+use super::code_lines::call_chain;
+use super::leaks::{headline, labeled};
+use super::tables::span;
 
 /// The lines of a watch.
 pub(super) fn lines(record: &WritesRecord) -> Vec<Line> {
