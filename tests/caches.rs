@@ -172,7 +172,7 @@ fn cache_growth_comes_first() {
     let pid = target.process.pid().to_string();
     let args = ["--caches", "--format", "text", "-i", "2", "--count", "2", "-p", &pid];
     let mut memobj = Tool::ours("memobj").args(args).limit(Duration::from_secs(120)).start();
-    memobj.wait_line("  paused for");
+    memobj.wait_line("  copied without a pause");
     target.process.write("grow\n");
     target.process.wait_line("grown");
     let run = memobj.finish(Duration::from_secs(120)).expect_code(0);

@@ -2,6 +2,7 @@
 
 mod copies;
 mod files;
+mod quiet;
 mod refusals;
 mod signals;
 mod threads;

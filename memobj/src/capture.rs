@@ -1,4 +1,4 @@
-//! From a process or a file to its census: attach, stop and copy, resume, find the layout, count.
+//! From a process or a file to its census: attach, copy while it sleeps or under a stop, find the layout, count.
 //!
 //! ```no_run
 //! use memobj::capture::capture_once;
@@ -21,9 +21,9 @@ use memobj_cpython::stage;
 use memobj_process::elf::ElfCache;
 use memobj_process::error::{Error, Stage};
 use memobj_process::info::ProcessSource;
-use memobj_process::memory::{AnyMemory, CopyBuffer, Memory};
+use memobj_process::memory::{AnyMemory, CopyBuffer, Memory, ProcMem};
 use memobj_process::snapshot;
-use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
+use memobj_process::target::{FrozenProcess, MAX_STOPS, STOP_LIMIT, Target, core_file};
 
 use crate::census::Census;
 use crate::census::clock::{clocks_at, read_clocks};
@@ -159,16 +159,19 @@ impl CensusSource for Capturer {
             None => AttachedPython::attach(pid, options, &self.files)?,
         };
         let mut leaks = state.leaks.as_mut();
-        let census = match live_reason(&attached.target, options.stop) {
-            Some(reason) => count_live(&attached, reason, options, leaks, begun)?,
-            None => match self.stop_and_count(&mut attached, options, leaks.as_deref_mut(), begun) {
-                Err(error) if error.out_of_memory && options.save.is_none() => {
-                    // Memory is short, and the buffers are too small: give them back.
-                    self.buffers = CopyBuffer::default();
-                    count_live(&attached, LiveReason::Memory, options, leaks, begun)?
-                }
-                census => census?,
-            },
+        // A snapshot includes it, so that it yields the same account.
+        attached.target.record_residence(options.memory || options.save.is_some());
+        let census = match self.copy_and_count(&mut attached, options, leaks.as_deref_mut(), begun) {
+            Err(error) if error.out_of_memory && options.save.is_none() => {
+                // Memory is short, and the buffers are too small: give them back.
+                self.buffers = CopyBuffer::default();
+                Err(LiveReason::Memory)
+            }
+            census => census?,
+        };
+        let census = match census {
+            Ok(census) => census,
+            Err(reason) => count_live(&attached, reason, options, leaks, begun)?,
         };
         state.attached = Some(attached);
         Ok(census)
@@ -194,6 +197,52 @@ impl CensusSource for Capturer {
 }
 
 impl Capturer {
+    /// Copies the memory of the process and counts the copy, or says why the process must be read while it runs.
+    fn copy_and_count(
+        &mut self,
+        attached: &mut AttachedPython,
+        options: &CensusOptions,
+        mut leaks: Option<&mut LeakTracker>,
+        begun: Instant,
+    ) -> Result<Result<Census, LiveReason>, Error> {
+        let limit = match options.stop {
+            StopPolicy::Never => return Ok(Err(LiveReason::Asked)),
+            StopPolicy::Always => None,
+            StopPolicy::IfAwake { at_most } => {
+                let census = self.count_asleep(attached, options, leaks.as_deref_mut(), begun)?;
+                if let Some(census) = census {
+                    return Ok(Ok(census));
+                }
+                at_most
+            }
+        };
+        if limit.is_some_and(|limit| attached.target.estimate().pause > limit) {
+            return Ok(Err(LiveReason::MaxPause));
+        }
+        self.stop_and_count(attached, options, leaks, begun).map(Ok)
+    }
+
+    /// Copies the memory of the process while it sleeps, and counts the copy. `None` if it does not sleep that long.
+    fn count_asleep(
+        &mut self,
+        AttachedPython { target, python }: &mut AttachedPython,
+        options: &CensusOptions,
+        leaks: Option<&mut LeakTracker>,
+        begun: Instant,
+    ) -> Result<Option<Census>, Error> {
+        let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+        let Some(still) = target.freeze_asleep(&mut self.buffers, is_consistent)? else { return Ok(None) };
+        let context = CaptureContext {
+            at: Instant::now(),
+            pause: Some(Duration::ZERO),
+            ..CaptureContext::new(CaptureMethod::Quiet, begun)
+        };
+        match self.count_copy(still, python, context, options, leaks) {
+            Err(error) if error.stage == stage::LAYOUT => Ok(None),
+            census => census.map(Some),
+        }
+    }
+
     /// Stops the process outside of a garbage collection, copies its memory, lets it run, and counts the copy.
     fn stop_and_count(
         &mut self,
@@ -203,14 +252,9 @@ impl Capturer {
         begun: Instant,
     ) -> Result<Census, Error> {
         let (mut attempts, mut pause, mut limit) = (0, Duration::ZERO, STOP_LIMIT);
-        // A snapshot includes it, so that it yields the same account.
-        target.record_residence(options.memory || options.save.is_some());
         loop {
-            let frozen = target.freeze(&mut self.buffers, limit, |memory| {
-                // Unreadable memory cannot be copied either, which is reported then.
-                !Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
-            });
-            let mut still = match frozen {
+            let frozen = target.freeze(&mut self.buffers, limit, |memory| !is_collecting(memory, python));
+            let still = match frozen {
                 // On a busy machine a thread may have to wait for a processor before it stops.
                 Err(error) if is_slow_stop(&error) && limit < MAX_STOP => {
                     limit *= 2;
@@ -222,36 +266,55 @@ impl Capturer {
             let resumed = Instant::now();
             attempts += still.copy.stops;
             pause += still.copy.pause.unwrap_or_default();
-            let runtime = python.read(&still.memory);
-            let is_torn = runtime.as_ref().is_err_and(|error| error.stage == stage::LAYOUT);
-            let census = match runtime {
-                Ok(runtime) => {
-                    if let Some(path) = &options.save {
-                        still.saved_addresses = python.location.landmarks();
-                        snapshot::save(&still, path)?;
-                    }
-                    let context = CaptureContext {
-                        attempts: attempts.into(),
-                        pause: Some(pause),
-                        lost_pages: still.copy.lost_pages,
-                        at: still.copy.pause.and_then(|pause| resumed.checked_sub(pause)).unwrap_or(resumed),
-                        residence: still.residence.as_ref().filter(|_| options.memory),
-                        clocks: Some(read_clocks(still.info.id)),
-                        cmdline: read_cmdline(still.info.id.pid, options),
-                        ..CaptureContext::new(CaptureMethod::Stopped, begun)
-                    };
-                    let leaks = leaks.as_deref_mut();
-                    let memory = AnyMemory::Frozen(&still.memory);
-                    count_objects(&memory, &still.info, python, runtime, context, options, leaks)
-                }
-                Err(error) => Err(error),
+            let context = CaptureContext {
+                attempts: attempts.into(),
+                pause: Some(pause),
+                at: still.copy.pause.and_then(|pause| resumed.checked_sub(pause)).unwrap_or(resumed),
+                ..CaptureContext::new(CaptureMethod::Stopped, begun)
             };
-            self.buffers = still.memory.into_buffers();
-            if !(is_torn && attempts < MAX_COPIES * MAX_STOPS) {
-                return census;
+            match self.count_copy(still, python, context, options, leaks.as_deref_mut()) {
+                Err(error) if error.stage == stage::LAYOUT && attempts < MAX_COPIES * MAX_STOPS => {}
+                census => return census,
             }
         }
     }
+
+    /// Counts a copy, and keeps its buffer for the next one. `context` says how it was made.
+    ///
+    /// # Errors
+    /// At the stage [`stage::LAYOUT`] if the data do not hold together.
+    fn count_copy(
+        &mut self,
+        mut still: FrozenProcess,
+        python: &DetectedPython,
+        context: CaptureContext<'_>,
+        options: &CensusOptions,
+        leaks: Option<&mut LeakTracker>,
+    ) -> Result<Census, Error> {
+        let census = python.read(&still.memory).and_then(|runtime| {
+            if let Some(path) = &options.save {
+                still.saved_addresses = python.location.landmarks();
+                snapshot::save(&still, path)?;
+            }
+            let context = CaptureContext {
+                lost_pages: still.copy.lost_pages,
+                residence: still.residence.as_ref().filter(|_| options.memory),
+                clocks: Some(read_clocks(still.info.id)),
+                cmdline: read_cmdline(still.info.id.pid, options),
+                ..context
+            };
+            let memory = AnyMemory::Frozen(&still.memory);
+            count_objects(&memory, &still.info, python, runtime, context, options, leaks)
+        });
+        self.buffers = still.memory.into_buffers();
+        census
+    }
+}
+
+/// Whether a garbage collection is under way.
+fn is_collecting(memory: &ProcMem, python: &DetectedPython) -> bool {
+    // Unreadable memory cannot be copied either, which is reported then.
+    Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
 }
 
 /// Whether a stop failed for its time limit alone.
@@ -291,15 +354,6 @@ fn find_and_count<'s>(
     let runtime = python.read(&memory)?;
     let context = CaptureContext { residence: source.residence().filter(|_| options.memory), ..context };
     count_objects(&memory, source.info(), &python, runtime, context, options, None)
-}
-
-/// Why a process is read while it runs, if it is. Whether memory suffices for a copy shows when the copy is made.
-fn live_reason(target: &Target, stop: StopPolicy) -> Option<LiveReason> {
-    match stop {
-        StopPolicy::Never => Some(LiveReason::Asked),
-        StopPolicy::AtMost(most) => (target.estimate().pause > most).then_some(LiveReason::MaxPause),
-        StopPolicy::Always => None,
-    }
 }
 
 /// Counts a process while it runs.

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Parser};
 use common::cli::{Failure, parse_interval};
 use common::record::Scope;
-use common::time::parse_duration;
+use common::time::{DurationError, parse_duration};
 use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
@@ -100,12 +100,12 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "observes", help_heading = "When")]
     pub observe: Option<Duration>,
 
-    /// Do not pause the process: read its memory while it runs, and count torn reads
+    /// Read memory while the process runs, without a copy or a pause, and count torn reads
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"], help_heading = "When")]
     pub no_stop: bool,
 
-    /// Read the process while it runs if the pause would exceed TIME
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
+    /// Read the process while it runs if a pause would exceed TIME; 0 never pauses it
+    #[arg(long, value_name = "TIME", value_parser = parse_pause, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub max_pause: Option<Duration>,
 
     /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)
@@ -145,6 +145,14 @@ pub struct Args {
 fn parse_pid(text: &str) -> Result<u32, String> {
     let pid = text.parse().ok().filter(|&pid| pid > 0);
     pid.ok_or_else(|| "not a process number; pgrep -f NAME finds the one of a program".to_owned())
+}
+
+/// Parses the longest pause, which may be 0.
+fn parse_pause(text: &str) -> Result<Duration, DurationError> {
+    match parse_duration(text) {
+        Err(DurationError::NotPositive(text)) if !text.trim().starts_with('-') => Ok(Duration::ZERO),
+        parsed => parsed,
+    }
 }
 
 /// Parses the name of a method of finding the interpreter.
@@ -208,10 +216,9 @@ impl Args {
             children: self.leaks && !self.tree,
             census: CensusOptions {
                 scope: self.scope,
-                stop: match (self.no_stop, self.max_pause) {
-                    (true, _) => StopPolicy::Never,
-                    (false, Some(most)) => StopPolicy::AtMost(most),
-                    (false, None) => StopPolicy::Always,
+                stop: match self.no_stop {
+                    true => StopPolicy::Never,
+                    false => StopPolicy::IfAwake { at_most: self.max_pause },
                 },
                 locate: self.locate,
                 // The search for leaks uses the account to explain a growing resident set. It needs a stop.
@@ -266,7 +273,7 @@ Examples:
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
   memobj -- python bot.py                 start a program and count every 10 s
-  memobj --max-pause 50ms -p 1234         pause it for at most 50 ms
+  memobj --max-pause 0 -p 1234            never pause it
   memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
 
@@ -283,10 +290,12 @@ cache (or memo, LRU) or belongs to such an object; and dicts whose entries conta
 leads to except modules, types and functions, each object once; SHARED is the part that others hold, too. Small caches get no \
 warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio from 100 lookups on.
 
-Costs: the pause for the copy is about 0.2 ms per MB. A system call in which the program waits may end with EINTR, as with \
+Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
+The copy counts if the kernel's counters prove that no thread ran meanwhile. If none succeeds within some 50 ms and the time of two copies, \
+memobj pauses the program for a copy, about 0.2 ms per MB. In that case a system call in which the program waits may end with EINTR, as with \
 any stop; Python repeats such calls, C code may not. (signal.sigtimedwait alone returns a signal that never came, if its \
-timeout ends during the pause.) With --no-stop there is no pause; memory that changes during the read is counted as torn. \
-memobj never writes to the program's memory and runs no code in it.
+timeout ends during the pause.) --max-pause 0 forbids the pause: a program that does not sleep is read while it runs, and memory that \
+changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
 
 Coverage: the share of used bytes in Python's own allocator that belongs to counted objects; and the share of counted objects \
 in the resident memory. The rest is in C libraries, in free memory that Python keeps, and in code.
@@ -406,10 +415,13 @@ mod tests {
     fn options_reach_the_config() {
         let census = |args: &[&str]| config(args).census;
         let plain = census(&["-p", "1"]);
-        assert_eq!((plain.scope, plain.stop, plain.locate), (Scope::Reachable, StopPolicy::Always, None));
+        assert_eq!((plain.scope, plain.stop, plain.locate), (Scope::Reachable, StopPolicy::default(), None));
         assert_eq!(census(&["-p", "1", "--no-stop"]).stop, StopPolicy::Never);
         let limited = census(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
-        assert_eq!(limited.stop, StopPolicy::AtMost(Duration::from_millis(50)));
+        assert_eq!(limited.stop, StopPolicy::IfAwake { at_most: Some(Duration::from_millis(50)) });
+        let never = census(&["-p", "1", "--max-pause", "0"]).stop;
+        assert!(parse(&["-p", "1", "--max-pause=-1"]).is_err());
+        assert_eq!(never, StopPolicy::IfAwake { at_most: Some(Duration::ZERO) });
         assert_eq!((limited.scope, limited.locate), (Scope::Tracked, Some(LocateMethod::Cookie)));
         assert_eq!(census(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
         assert_eq!((&plain.holders, plain.caches), (&None, None));

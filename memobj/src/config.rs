@@ -108,15 +108,23 @@ pub struct WatchOptions {
 }
 
 /// Whether a process may be stopped while its memory is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopPolicy {
-    /// For as long as the copy takes.
-    #[default]
+    /// If no copy succeeds while all its threads sleep, which needs no stop.
+    IfAwake {
+        /// If the estimated pause is longer, it is read while it runs instead. `None` is no limit.
+        at_most: Option<Duration>,
+    },
+    /// For each copy.
     Always,
-    /// If the estimated pause is at most this; otherwise it is read while it runs.
-    AtMost(Duration),
     /// It is read while it runs.
     Never,
+}
+
+impl Default for StopPolicy {
+    fn default() -> Self {
+        Self::IfAwake { at_most: None }
+    }
 }
 
 /// The options of `--caches`.

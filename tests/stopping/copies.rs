@@ -254,7 +254,7 @@ fn busy_target_is_stopped_again() {
             looks == 4
         })
         .unwrap();
-    assert_eq!((looks, frozen.copy.stops, frozen.copy.was_quiet), (4, 4, true));
+    assert_eq!((looks, frozen.copy.stops, frozen.copy.was_consistent), (4, 4, true));
     buffers = frozen.memory.into_buffers();
     let held = buffers.populated_bytes();
     assert!(held > 1 << 20);
@@ -262,7 +262,7 @@ fn busy_target_is_stopped_again() {
     assert!(again.copy.pause.unwrap() > Duration::ZERO && again.copy.stops == 1);
     // A target that is never quiet is copied anyway, and the copy says so.
     let never = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| false).unwrap();
-    assert_eq!((never.copy.stops, never.copy.was_quiet), (MAX_STOPS, false));
+    assert_eq!((never.copy.stops, never.copy.was_consistent), (MAX_STOPS, false));
 }
 
 #[test]

@@ -88,7 +88,7 @@ record! {
         pub attempts: Option<u64>,
         /// `true` if the garbage collector was running at the moment of the census: some objects may be missing; `null` if unknown.
         pub in_collection: Option<bool>,
-        /// The total pause of the process over all attempts; `null` if it was not paused.
+        /// The total pause of the process over all attempts: 0 for a copy made while it slept; `null` for a census without a copy.
         pub pause_seconds: Option<f64>,
         /// The duration of the census.
         pub duration_seconds: Option<f64>,
@@ -151,6 +151,8 @@ names! {
     pub enum CaptureMethod {
         /// A copy made while the process was paused.
         Stopped,
+        /// A copy made without a pause, while all threads of the process slept.
+        Quiet,
         /// The running process.
         Live,
         /// A core file.

@@ -30,7 +30,7 @@ record! {
         pub censuses: u64,
         /// The time from the first to the last census.
         pub duration_seconds: f64,
-        /// The longest pause of the process for a census; `null` if it was never paused.
+        /// The longest pause of the process for a census: 0 if it slept at each; `null` if it was never copied.
         pub longest_pause_seconds: Option<f64>,
         /// The number of all objects in the first census.
         pub first_objects: u64,

@@ -2,8 +2,9 @@
 //! writes to it. It knows nothing of the language that the process is written in.
 //!
 //! [`Target::attach`](target::Target::attach) opens a running process. Its memory can be read while it runs
-//! ([`live`](target::Target::live)), while all its threads are paused ([`stop`](target::Target::stop)), or from a copy made during a pause
-//! of milliseconds ([`freeze`](target::Target::freeze)). Core files ([`target::core_file::open`]) and snapshots ([`snapshot::open`]) are
+//! ([`live`](target::Target::live)), while all its threads are paused ([`stop`](target::Target::stop)), or from a copy: one made while all
+//! threads slept by themselves ([`freeze_asleep`](target::Target::freeze_asleep)), or during a pause of milliseconds
+//! ([`freeze`](target::Target::freeze)). Core files ([`target::core_file::open`]) and snapshots ([`snapshot::open`]) are
 //! opened as such copies. Each is a [`ProcessSource`](info::ProcessSource), and each memory a [`Memory`](memory::Memory): code that reads
 //! one reads all.
 //!

@@ -79,7 +79,7 @@ fn sample() -> FrozenProcess {
         copy: CopyInfo {
             pause: Some(Duration::from_millis(3)),
             stops: 2,
-            was_quiet: true,
+            was_consistent: true,
             threads: 1,
             lost_pages: 0,
             missing_bytes: 0,

@@ -12,19 +12,19 @@ use common::units;
 
 use super::access_errors::{self, Attempt, named};
 use super::available_memory::AvailableMemory;
+use super::copy_source::{Copied, CopyError, CopySource, readable};
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
 use super::mapped_files::MappedFiles;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
 use super::procfs;
 use super::ptrace::{PtraceStop, StopError};
-use super::stopped::{Copied, StoppedProcess};
+use super::sleep::SleepingThreads;
+use super::stopped::StoppedProcess;
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
-use crate::memory::{
-    Backing, BufferFull, CopyBuffer, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby,
-};
+use crate::memory::{Backing, CopyBuffer, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby};
 
 /// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);
@@ -33,6 +33,13 @@ pub const MAX_STOPS: u32 = 12;
 /// The wait before the second pause. It doubles each time, to wait for short and for long garbage collections.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long [`Target::freeze_asleep`] waits for a moment at which all threads sleep, apart from the time of the copy itself. A program that
+/// sleeps at all mostly does within that time, and one that never does is delayed by no more.
+const SLEEP_LIMIT: Duration = Duration::from_millis(50);
+/// The pause between two looks at threads that did not sleep.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// The shortest time between two looks during a copy. A look takes at most a tenth of the time.
+const COPY_LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Nanoseconds to copy a mebibyte, until one was measured: the slower of two measured machines.
 const FIRST_RATE: u64 = 300_000;
 const MEBIBYTE: u64 = 1 << 20;
@@ -122,16 +129,99 @@ impl Target {
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }
-        // Opened again: a file opened earlier may be the memory of a former program.
-        let failed = |error: io::Error| unreadable(&self.info, Attempt::Stop, &error);
-        let memory = File::open(format!("/proc/{pid}/mem")).map_err(failed)?;
-        let maps = fs::read(format!("/proc/{pid}/maps")).map_err(failed)?;
-        let mappings = procfs::parse_maps(&maps);
-        let memory = ProcMem::new(memory, readable(&mappings));
-        Ok(StoppedProcess { pid, stop, memory, mappings, page_map })
+        Ok(StoppedProcess { stop, source: self.open_source(page_map)? })
     }
 
-    /// Pauses, copies and resumes it. `is_quiet` inspects the paused process; while it returns false, the process is resumed and paused
+    /// Opened again for each copy: a file opened earlier may be the memory of a former program.
+    fn open_source(&self, page_map: PageMap) -> Result<CopySource, Error> {
+        CopySource::open(self.info.id.pid, page_map)
+            .map_err(|error| unreadable(&self.info, Attempt::Stop, &error))
+    }
+
+    /// Copies it while it runs, without any effect on it, and proves that none of its threads ran meanwhile: so the copy shows one moment, as
+    /// one under a [`stop`](Self::stop) does. `is_consistent` inspects the memory before a copy, and is false if another moment is wanted.
+    ///
+    /// Tries again for some 50 ms and the time of two copies; `None` if its threads do not sleep that long, or the kernel does not show it.
+    ///
+    /// # Errors
+    /// If it has exited, permission is missing, or memory is short ([`Error::out_of_memory`]).
+    pub fn freeze_asleep(
+        &mut self,
+        buffer: &mut CopyBuffer,
+        mut is_consistent: impl FnMut(&ProcMem) -> bool,
+    ) -> Result<Option<FrozenProcess>, Error> {
+        self.refresh()?;
+        let copy_time = self.make_room(buffer)?.pause;
+        let last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
+        let deadline = last_begin + copy_time;
+        loop {
+            if let Some(threads) = SleepingThreads::look(self.info.id.pid, deadline)
+                && let Some(frozen) = self.copy_asleep(&threads, buffer, &mut is_consistent, deadline)?
+            {
+                return Ok(Some(frozen));
+            }
+            if Instant::now() >= last_begin {
+                return Ok(None);
+            }
+            std::thread::sleep(LOOK_PAUSE);
+        }
+    }
+
+    /// Copies it once. `None` if it is not proven that its threads slept.
+    fn copy_asleep(
+        &mut self,
+        threads: &SleepingThreads,
+        buffer: &mut CopyBuffer,
+        is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
+        deadline: Instant,
+    ) -> Result<Option<FrozenProcess>, Error> {
+        if self.has_ended() {
+            return Err(self.exited(Stage::COPY));
+        }
+        let mut source = self.open_source(PageMap::open(self.info.id.pid))?;
+        if !is_consistent(source.memory()) {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        let mut next_look = begun + COPY_LOOK_PAUSE;
+        let mut goes_on = || {
+            let now = Instant::now();
+            if now < next_look {
+                return true;
+            }
+            let is_asleep = threads.seem_asleep();
+            next_look = Instant::now() + (now.elapsed() * 10).max(COPY_LOOK_PAUSE);
+            is_asleep && now < deadline
+        };
+        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
+        let copied = match source.copy(buffer, has_file, &mut goes_on) {
+            Ok(copied) => copied,
+            Err(CopyError::Abandoned) => return Ok(None),
+            // Since the buffer was prepared, it ran and allocated more.
+            Err(CopyError::BufferFull) => {
+                self.refresh()?;
+                self.make_room(buffer)?;
+                return Ok(None);
+            }
+        };
+        let took = begun.elapsed();
+        let residence = self.records_residence.then(|| source.read_residence()).flatten();
+        let at = SystemTime::now();
+        if !threads.have_slept() || self.has_ended() {
+            *buffer = copied.builder.into_buffers();
+            return Ok(None);
+        }
+        self.note_rate(copied.builder.used_bytes(), took);
+        let copy = CopyInfo {
+            was_consistent: true,
+            threads: threads.len(),
+            lost_pages: copied.lost_pages,
+            ..CopyInfo::default()
+        };
+        Ok(Some(FrozenProcess { residence, ..self.frozen(copied, at, copy) }))
+    }
+
+    /// Pauses, copies and resumes it. `is_consistent` inspects the paused process; while it returns false, the process is resumed and paused
     /// again later, at most [`MAX_STOPS`] times, and then copied as it is.
     ///
     /// # Errors
@@ -140,7 +230,7 @@ impl Target {
         &mut self,
         buffer: &mut CopyBuffer,
         limit: Duration,
-        mut is_quiet: impl FnMut(&ProcMem) -> bool,
+        mut is_consistent: impl FnMut(&ProcMem) -> bool,
     ) -> Result<FrozenProcess, Error> {
         self.refresh()?;
         self.make_room(buffer)?;
@@ -149,20 +239,21 @@ impl Target {
         loop {
             let mut stopped = self.stop(limit)?;
             stops += 1;
-            let was_quiet = is_quiet(stopped.memory());
-            if stops < MAX_STOPS && !was_quiet {
+            let was_consistent = is_consistent(stopped.memory());
+            if stops < MAX_STOPS && !was_consistent {
                 let _ = stopped.resume();
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 continue;
             }
             let begun = Instant::now();
-            let copied = stopped.copy(buffer, |mapping| self.files.part(mapping).is_some());
+            let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
+            let copied = stopped.source.copy(buffer, has_file, &mut || true);
             if let Ok(copied) = &copied {
                 self.note_rate(copied.builder.used_bytes(), begun.elapsed());
             }
             let with_residence = self.records_residence && copied.is_ok();
-            let residence = with_residence.then(|| stopped.read_residence()).flatten();
+            let residence = with_residence.then(|| stopped.source.read_residence()).flatten();
             let (threads, at) = (stopped.threads(), SystemTime::now());
             let pause = Some(stopped.resume());
             match copied {
@@ -173,14 +264,15 @@ impl Target {
                         *buffer = copied.builder.into_buffers();
                         return Err(self.exited(Stage::COPY));
                     }
-                    let copy = CopyInfo { pause, stops, was_quiet, threads, lost_pages, missing_bytes: 0 };
+                    let copy =
+                        CopyInfo { pause, stops, was_consistent, threads, lost_pages, missing_bytes: 0 };
                     return Ok(FrozenProcess { residence, ..self.frozen(copied, at, copy) });
                 }
-                Err(BufferFull) if stops < MAX_STOPS => {
+                Err(_) if stops < MAX_STOPS => {
                     self.refresh()?;
                     self.make_room(buffer)?;
                 }
-                Err(BufferFull) => {
+                Err(_) => {
                     return Err(self.error(
                         "allocated memory faster than its copy could grow",
                         "try again, or read without a pause (`--no-stop`)",
@@ -234,8 +326,10 @@ impl Target {
         }
     }
 
-    fn make_room(&self, buffer: &mut CopyBuffer) -> Result<(), Error> {
-        let bytes = self.estimate().bytes;
+    /// Prepares a buffer for a copy made now, and returns the estimate of it.
+    fn make_room(&self, buffer: &mut CopyBuffer) -> Result<Estimate, Error> {
+        let estimate = self.estimate();
+        let bytes = estimate.bytes;
         let no_room = |why: &dyn std::fmt::Display| {
             let message = format!("no room for a copy of {}: {why}", units::Bytes(bytes));
             let hint = "read without a pause (`--no-stop`), which needs little memory";
@@ -246,7 +340,8 @@ impl Target {
             return Err(no_room(&available));
         }
         let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(HEADROOM);
-        buffer.prepare(wanted).map_err(|error| no_room(&error))
+        buffer.prepare(wanted).map_err(|error| no_room(&error))?;
+        Ok(estimate)
     }
 
     fn note_rate(&mut self, bytes: usize, took: Duration) {
@@ -298,11 +393,6 @@ impl ProcessSource for Target {
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         open_file(self.info.id.pid, mapping)
     }
-}
-
-fn readable(mappings: &[Mapping]) -> Vec<Range<Addr>> {
-    let is_readable = |mapping: &&Mapping| mapping.access.read && mapping.kind() != MappingKind::Kernel;
-    mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
 }
 
 fn open_memory(info: &ProcessInfo) -> Result<ProcMem, Error> {

@@ -31,9 +31,10 @@ pub struct CopyInfo {
     pub pause: Option<Duration>,
     /// How often it was paused.
     pub stops: u32,
-    /// Whether it was quiet at the last pause. False if that was not checked.
-    pub was_quiet: bool,
-    /// The number of paused threads.
+    /// Whether its data were consistent when it was copied, as the caller checks it. False if that was not checked.
+    #[serde(rename = "was_quiet")]
+    pub was_consistent: bool,
+    /// The number of paused or sleeping threads.
     #[serde(rename = "stopped_threads")]
     pub threads: usize,
     /// Unreadable pages, replaced by zeros.

@@ -3,6 +3,7 @@
 mod access_errors;
 mod attached;
 mod available_memory;
+mod copy_source;
 pub mod core_file;
 mod frozen_process;
 mod mapped_files;
@@ -10,6 +11,7 @@ mod page_map;
 mod process_info;
 mod procfs;
 mod ptrace;
+mod sleep;
 mod smaps;
 mod stopped;
 pub mod watchpoint;

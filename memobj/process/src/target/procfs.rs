@@ -32,12 +32,19 @@ pub(super) struct Status {
     pub page_table_bytes: Option<u64>,
     /// `CapEff`.
     pub capabilities: Option<u64>,
+    /// `State`.
+    pub state: ProcessState,
+    /// `Threads`: the number of threads of the process.
+    pub threads: Option<usize>,
+    /// `voluntary_ctxt_switches` and `nonvoluntary_ctxt_switches`: how often it was taken off a processor. `None` without both.
+    pub switches: Option<u64>,
 }
 
 impl Status {
     /// Parses the text. The kernel escapes line ends in `Name:`, so a name cannot pass for a field.
     pub fn parse(text: &[u8]) -> Self {
         let mut status = Self::default();
+        let (mut voluntary, mut forced) = (None, None);
         for line in text.split(|&byte| byte == b'\n') {
             let Some((key, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':'))
             else {
@@ -55,12 +62,24 @@ impl Status {
                 "RssAnon" => status.rss_anon_bytes = kib(values.next()),
                 "VmPTE" => status.page_table_bytes = kib(values.next()),
                 "VmSwap" => status.swap_bytes = kib(values.next()),
+                "State" => {
+                    let letter = values.next().and_then(|word| word.bytes().next());
+                    status.state = letter.map(ProcessState::from_letter).unwrap_or_default();
+                }
+                "Threads" => status.threads = values.next().and_then(|word| word.parse().ok()),
+                "voluntary_ctxt_switches" => {
+                    voluntary = values.next().and_then(|word| word.parse::<u64>().ok())
+                }
+                "nonvoluntary_ctxt_switches" => {
+                    forced = values.next().and_then(|word| word.parse::<u64>().ok())
+                }
                 "CapEff" => {
                     status.capabilities = values.next().and_then(|word| u64::from_str_radix(word, 16).ok());
                 }
                 _ => {}
             }
         }
+        status.switches = voluntary.zip(forced).map(|(voluntary, forced)| voluntary.wrapping_add(forced));
         status
     }
 }
@@ -116,6 +135,8 @@ pub(super) fn tids(pid: u32) -> io::Result<Vec<u32>> {
         tids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
     }
     tids.sort_unstable();
+    // The kernel finds its place again in a list that changes.
+    tids.dedup();
     Ok(tids)
 }
 
@@ -185,5 +206,12 @@ nonsense
         assert_eq!((status.uids.len(), status.rss_bytes), (4, Some(12 << 10)));
         assert_eq!(status.capabilities, Some(0x1ff_ffff_ffff));
         assert_eq!(Status::parse(b"TracerPid:\t5\n").tracer, Some(5));
+        let counts = b"State:\tS (sleeping)\nThreads:\t3\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
+        let counted = Status::parse(counts);
+        assert_eq!(
+            (counted.state, counted.threads, counted.switches),
+            (ProcessState::Sleeping, Some(3), Some(42))
+        );
+        assert_eq!(Status::parse(b"voluntary_ctxt_switches:\t40\n").switches, None);
     }
 }

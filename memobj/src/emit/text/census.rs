@@ -207,6 +207,7 @@ impl CensusView<'_> {
                 let tries = tries.map(|tries| format!(" in {tries} attempts")).unwrap_or_default();
                 format!("paused for {pause}{tries}")
             }
+            (Some(CaptureMethod::Quiet), _) => "copied without a pause".into(),
             (Some(CaptureMethod::Live), _) => "read while it ran".into(),
             (Some(other), _) => format!("from a {other}"),
             (None, _) => return line,

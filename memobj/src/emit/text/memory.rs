@@ -85,7 +85,7 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
     let why = match record.method {
         Some(CaptureMethod::Core) => "a core file does not say which pages were resident",
         Some(CaptureMethod::Snapshot) => "this snapshot has no page information: save it again",
-        Some(CaptureMethod::Live) => "it was read while it ran, and the account needs a stop",
+        Some(CaptureMethod::Live) => "it was read while it ran, and the account needs a copy",
         _ => "the kernel does not report resident pages (/proc/PID/smaps, pagemap): run memobj as root",
     };
     Line::whole(2, Tone::Warning, format!("! no account of the resident set: {why}"))

@@ -1,0 +1,184 @@
+//! Copying a process that does not run: its own pages, and nothing that its files hold.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+
+use super::page_map::{OwnPages, PageMap, is_copied};
+use super::{procfs, smaps};
+use crate::addr::Addr;
+use crate::info::{Mapping, MappingKind};
+use crate::memory::{BufferFull, CopyBuffer, CopyBuilder, Memory, PAGE_SIZE, ProcMem, read_scattered};
+use crate::residence::Residence;
+
+/// Bytes of one read: the fastest size on the machines that were measured.
+const CHUNK: usize = 1 << 20;
+/// Ranges of one read; the kernel's limit is 1,024 (IOV_MAX).
+const MAX_PARTS: usize = 256;
+
+/// Why a copy has no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CopyError {
+    /// The process has more memory than the buffer.
+    BufferFull,
+    /// The caller did not want it any more.
+    Abandoned,
+}
+
+impl From<BufferFull> for CopyError {
+    fn from(_: BufferFull) -> Self {
+        Self::BufferFull
+    }
+}
+
+/// The memory of a process that does not run, with its mappings at that time.
+#[derive(Debug)]
+pub(super) struct CopySource {
+    pid: u32,
+    memory: ProcMem,
+    mappings: Vec<Mapping>,
+    page_map: PageMap,
+}
+
+/// A copy that is not indexed yet: that takes time, and the process may run meanwhile.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub builder: CopyBuilder,
+    pub mappings: Vec<Mapping>,
+    pub lost_pages: u64,
+}
+
+impl CopySource {
+    /// Opens the memory of a process, and reads the list of its mappings.
+    ///
+    /// # Errors
+    /// Why one of the two is impossible.
+    pub fn open(pid: u32, page_map: PageMap) -> io::Result<Self> {
+        let memory = File::open(format!("/proc/{pid}/mem"))?;
+        let mappings = procfs::parse_maps(&fs::read(format!("/proc/{pid}/maps"))?);
+        Ok(Self { pid, memory: ProcMem::new(memory, readable(&mappings)), mappings, page_map })
+    }
+
+    /// Its memory, to inspect single values before a copy.
+    pub const fn memory(&self) -> &ProcMem {
+        &self.memory
+    }
+
+    /// Reads where its pages are; `None` where the kernel does not show it.
+    pub fn read_residence(&self) -> Option<Residence> {
+        smaps::read_residence(self.pid, &self.memory)
+    }
+
+    /// Copies into `buffer`, which is taken, or given back with an error. `has_file` says which mappings can be read from their file.
+    /// `goes_on` is asked before each piece of at most a mebibyte, whether the copy is still wanted.
+    pub fn copy(
+        &mut self,
+        buffer: &mut CopyBuffer,
+        has_file: impl Fn(&Mapping) -> bool,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Copied, CopyError> {
+        let mut copier = Copier {
+            pid: self.pid,
+            memory: &self.memory,
+            builder: CopyBuilder::new(std::mem::take(buffer)),
+            batch: Vec::with_capacity(MAX_PARTS),
+            batch_bytes: 0,
+            can_batch: true,
+            lost_pages: 0,
+        };
+        let mut copied = Ok(());
+        for mapping in self.mappings.iter().filter(|mapping| is_copied(mapping)) {
+            self.page_map.scan(mapping, !has_file(mapping), |pages| {
+                if copied.is_ok() {
+                    copied = copier.pages(pages, goes_on);
+                }
+            });
+            if let Err(error) = copied {
+                *buffer = copier.builder.into_buffers();
+                return Err(error);
+            }
+        }
+        copier.flush();
+        let Copier { builder, lost_pages, .. } = copier;
+        Ok(Copied { builder, mappings: std::mem::take(&mut self.mappings), lost_pages })
+    }
+}
+
+/// The mappings that can be read.
+pub(super) fn readable(mappings: &[Mapping]) -> Vec<Range<Addr>> {
+    let is_readable = |mapping: &&Mapping| mapping.access.read && mapping.kind() != MappingKind::Kernel;
+    mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
+}
+
+struct Copier<'m> {
+    pid: u32,
+    memory: &'m ProcMem,
+    builder: CopyBuilder,
+    /// Ranges that have a place in the buffer and are read together.
+    batch: Vec<(Addr, usize)>,
+    batch_bytes: usize,
+    /// Whether process_vm_readv(2) works here.
+    can_batch: bool,
+    lost_pages: u64,
+}
+
+impl Copier<'_> {
+    fn pages(&mut self, pages: OwnPages, goes_on: &mut dyn FnMut() -> bool) -> Result<(), CopyError> {
+        let mut at = pages.at;
+        let mut left = pages.count;
+        while left > 0 {
+            let count = left.min(CHUNK / PAGE_SIZE);
+            let length = count * PAGE_SIZE;
+            if !goes_on() {
+                return Err(CopyError::Abandoned);
+            }
+            // Batches are faster, but give the process its own copy of each page that it shares with a fork.
+            if pages.exclusive && self.can_batch {
+                if self.batch.len() >= MAX_PARTS || self.batch_bytes + length > CHUNK {
+                    self.flush();
+                }
+                self.builder.pages(at, count)?;
+                self.batch.push((at, length));
+                self.batch_bytes += length;
+            } else {
+                self.flush();
+                self.lost_pages += read_pages(self.memory, at, self.builder.pages(at, count)?);
+            }
+            at = at.plus(length as u64);
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// Reads the batch.
+    fn flush(&mut self) {
+        let length = std::mem::take(&mut self.batch_bytes);
+        let Some(mut into) = self.builder.last_mut(length).filter(|into| !into.is_empty()) else { return };
+        let read = read_scattered(self.pid, &self.batch, into);
+        if !read.as_ref().is_ok_and(|&read| read == length) {
+            // Forbidden by a container's seccomp profile, or some pages are unreadable: single reads find out which.
+            self.can_batch = read.is_ok();
+            for &(at, length) in &self.batch {
+                let Some((part, rest)) = into.split_at_mut_checked(length) else { break };
+                self.lost_pages += read_pages(self.memory, at, part);
+                into = rest;
+            }
+        }
+        self.batch.clear();
+    }
+}
+
+/// Reads whole pages, replaces unreadable ones by zeros, and returns their number.
+fn read_pages(memory: &ProcMem, at: Addr, into: &mut [u8]) -> u64 {
+    if memory.read(at, into).is_ok() {
+        return 0;
+    }
+    let mut lost = 0;
+    for (at, page) in at.page_parts(into) {
+        if memory.read(at, page).is_err() {
+            page.fill(0);
+            lost += 1;
+        }
+    }
+    lost
+}
