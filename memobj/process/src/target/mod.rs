@@ -10,6 +10,7 @@ mod page_map;
 mod process_info;
 mod procfs;
 mod ptrace;
+mod retry;
 mod smaps;
 mod stopped;
 pub mod watchpoint;
