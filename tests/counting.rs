@@ -396,3 +396,22 @@ fn help_and_usage_errors() {
     let run = Tool::ours("memobj").args(["-p", "1", "--", "python"]).run().expect_code(2);
     assert!(run.out().is_empty() && run.err().contains("cannot be used with"), "{run}");
 }
+
+#[test]
+fn long_names_are_cut_with_a_mark() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let script = "import sys\nkind = type('C' * 10_000_000, (), {'__module__': 'm' * 5_000_000})\n\
+                  kept = [kind() for _ in range(5000)]\nprint('ready', flush=True)\nsys.stdin.read()";
+    let mut target = Tool::new(&python.path).args(["-c", script]).start();
+    target.wait_line("ready");
+    let run = memobj(target.pid(), &["--holders"]).run().expect_code(0);
+    let record = &run.records()[0];
+    let name = record["types"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|row| row["type"].as_str().filter(|name| name.contains("CCC") && row["count"] == 5000));
+    let name = name.unwrap_or_else(|| panic!("no such type: {run}"));
+    assert_eq!(name, format!("{}….{}…", "m".repeat(1024), "C".repeat(1024)));
+    assert!(run.stdout.len() < 1 << 20, "{} bytes", run.stdout.len());
+}

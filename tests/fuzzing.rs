@@ -26,7 +26,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::support::damage::{Damaged, Watched};
 use crate::support::python::{Python, Target, pythons};
 use crate::support::series::Chance;
-use crate::support::{Tool, which};
+use crate::support::{Tool, bin, which};
 
 /// Environment variable of the child that runs the cases: the folder of its seeds.
 const CHILD: &str = "MEMTOOLS_FUZZ_CHILD";
@@ -390,22 +390,61 @@ fn damaged_programs_refused_or_read() {
     }
 }
 
-/// Puts a small process's core file by gcore, which equals the kernel's, into a folder.
-fn cores(folder: &Path) -> Result<(), String> {
-    let process = Tool::new("cat").start();
-    let run = Tool::new("sh")
-        .args([
-            "-c",
-            "exec gcore -o \"$0\" \"$1\"",
-            folder.join("core").to_str().unwrap(),
-            &process.pid().to_string(),
-        ])
-        .run();
+/// Writes the core file of a process by gcore, which equals the kernel's, into a folder.
+fn core_of(pid: u32, folder: &Path) -> Result<PathBuf, String> {
+    let start = folder.join("core");
+    let run =
+        Tool::new("sh").args(["-c", "exec gcore -o \"$0\" \"$1\""]).arg(&start).arg(pid.to_string()).run();
     if run.code() == Some(0) {
-        Ok(())
+        Ok(start.with_extension(pid.to_string()))
     } else {
         Err(format!("gcore (of gdb) does not work here: {}", run.err().trim()))
     }
+}
+
+/// Puts the core files of a small process and of a small Python into a folder.
+fn cores(folder: &Path) -> Result<(), String> {
+    core_of(Tool::new("cat").start().pid(), folder)?;
+    if let Some(python) = interpreters().first() {
+        core_of(Target::start(python, "signals.py", &[]).pid(), folder)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn core_with_false_mapping_is_read_in_bounded_memory() {
+    let Some(python) = interpreters().pop() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let core = match core_of(target.pid(), folder.path()) {
+        Ok(core) => core,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let memobj = |core: &Path| {
+        // Far more than it needs, far less than false sizes of up to 2^47 bytes would take.
+        let limited = Tool::new("sh").args(["-c", "ulimit -v 4000000; exec \"$@\"", "sh"]);
+        limited.arg(bin("memobj")).arg("--core").arg(core).run()
+    };
+    let objects = memobj(&core).expect_code(0).records()[0]["total_objects"].clone();
+    let bytes = fs::read(&core).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{}/maps", target.pid())).unwrap();
+    let mut damaged = 0;
+    for line in maps.lines().filter(|line| line.contains(" /")) {
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let word = |hex: &str| u64::from_str_radix(hex, 16).unwrap().to_le_bytes();
+        // An entry of NT_FILE begins with the two addresses of the mapping; a program header has its start alone.
+        let entry = [word(start), word(end)].concat();
+        let Some(at) = bytes.windows(16).position(|window| window == entry) else { continue };
+        let mut changed = bytes.clone();
+        changed[at..at + 8].fill(0);
+        let file = folder.path().join("damaged");
+        fs::write(&file, changed).unwrap();
+        let run = memobj(&file);
+        assert!(matches!(run.code(), Some(0 | 2)), "{line}: {run}");
+        assert!(run.code() == Some(2) || run.records()[0]["total_objects"].is_u64(), "{line}: {run}");
+        damaged += usize::from(run.code() == Some(0) && run.records()[0]["total_objects"] == objects);
+    }
+    assert!(damaged > 3, "only {damaged} of the damaged files were counted as before");
 }
 
 #[test]
@@ -419,6 +458,9 @@ fn damaged_cores_refused_or_read() {
         fs::remove_file(&damaged).unwrap();
         if let Ok(frozen) = frozen {
             read_regions(&frozen, chance);
+            if chance.count(0, 3) == 0 {
+                let _ = capture_memory(&frozen, &frozen.memory, &options(chance.count(0, 1) == 0));
+            }
         }
     });
     if let Err(reason) = outcome {

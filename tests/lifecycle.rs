@@ -144,3 +144,72 @@ fn signals_during_censuses_arrive_once() {
     let run = target.process.finish(PATIENCE).expect_code(0);
     assert_eq!(run.out().matches("got ").count(), 200, "{run}");
 }
+
+/// A Python with so many objects that their analysis takes seconds in a build without optimisation.
+const MANY: &str = "import os, sys\nclass Node:\n    def __init__(self, n): self.n = [n]\n\
+                    nodes = [Node(n) for n in range(200_000)]\nprint('ready', os.getpid(), flush=True)\nsys.stdin.read()";
+
+/// Processor time of a process, in ticks of 10 ms.
+fn spent_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn interrupt_ends_census_in_every_phase() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Tool::new(&python.path).args(["-c", MANY]).start();
+    target.wait_line("ready");
+    let snapshot = tempfile::NamedTempFile::new().unwrap();
+    let save = ["--save-snapshot", snapshot.path().to_str().unwrap()];
+    memobj(target.pid(), &save).run().expect_code(0);
+    let pid = target.pid().to_string();
+    let file = ["--snapshot", snapshot.path().to_str().unwrap(), "--holders", "--retained"];
+    let live = ["-p", &pid, "--holders", "--retained"];
+    let leaks = ["-p", &pid, "--leaks", "--for", "1h"];
+    for (args, code) in [(&live[..], 2), (&file, 2), (&leaks, 2)] {
+        for ticks in [5, 20, 50, 100] {
+            let observer = Tool::ours("memobj").args(args).start();
+            wait_until(PATIENCE, "its work", || spent_ticks(observer.pid()) >= ticks || observer.has_ended());
+            assert!(!observer.has_ended(), "too fast: {}", observer.finish(PATIENCE));
+            observer.signal(Signal::INT);
+            let asked = Instant::now();
+            let run = observer.finish(PATIENCE).expect_code(code);
+            // 200 ms are meant; other tests keep the processors busy.
+            assert!(asked.elapsed() < Duration::from_millis(1500), "{:?} at {ticks}: {run}", asked.elapsed());
+            assert!(run.err().contains("interrupted") && run.err().lines().count() == 1, "{run}");
+            wait_until(PATIENCE, "no tracer", || is_let_go(target.pid()));
+        }
+    }
+}
+
+#[test]
+fn signal_ends_save_to_unread_pipe() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    Tool::new("mkfifo").arg(&pipe).run().expect_code(0);
+    for is_read in [false, true] {
+        // A reader that never reads: the pipe fills up.
+        let reader =
+            is_read.then(|| Tool::new("sh").args(["-c", "exec sleep 1000 <\"$0\""]).arg(&pipe).start());
+        let observer = memobj(target.pid(), &["--save-snapshot"]).arg(&pipe).start();
+        wait_until(PATIENCE, "a blocked thread", || {
+            let blocked = |call: &str| {
+                call.contains("fifo_open") || call.contains("pipe_write") || call.contains("wait_for_partner")
+            };
+            tasks(observer.pid()).iter().any(|task| {
+                std::fs::read_to_string(format!("/proc/{}/task/{}/wchan", observer.pid(), task.tid))
+                    .is_ok_and(|call| blocked(&call))
+            })
+        });
+        observer.signal(Signal::TERM);
+        let asked = Instant::now();
+        let run = observer.finish(PATIENCE).expect_code(2);
+        assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}: {run}", asked.elapsed());
+        assert!(run.err().contains("interrupted"), "{run}");
+        drop(reader);
+    }
+}

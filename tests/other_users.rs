@@ -1,7 +1,8 @@
 //! Processes of other users and in other pid namespaces.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -173,4 +174,72 @@ fn hangup_passes_into_namespace() {
     );
     let run = Tool::new("unshare").args(APART).args(["sh", "-c", &script, "sh", &command]).run();
     run.expect_code(41);
+}
+
+/// The user `nobody`, as in [`AS_NOBODY`].
+const NOBODY: u32 = 65534;
+
+/// Runs a tool that writes to `file`, for each tool with `-o`.
+fn write_with_each_tool(target: &Background, file: &Path, mut check: impl FnMut(&str, crate::support::Run)) {
+    let pid = target.pid().to_string();
+    let log = memmon(target.pid(), &["--count", "2", "-i", "50ms"]).run().expect_code(0).stdout;
+    for format in ["jsonl", "csv"] {
+        let args = ["-p", &pid, "--count", "1", "--format", format];
+        check("memmon", Tool::ours("memmon").args(args).arg("-o").arg(file).run());
+    }
+    check("memplot", Tool::ours("memplot").args(["-", "--format", "svg", "-o"]).arg(file).stdin(log).run());
+    check("memobj", Tool::ours("memobj").args(["-p", &pid, "--count", "1", "-o"]).arg(file).run());
+}
+
+#[test]
+fn output_files_are_private() {
+    let target = Tool::new("cat").start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    write_with_each_tool(&target, &file, |tool, run| {
+        let mode = fs::metadata(&file).unwrap_or_else(|error| panic!("{tool}: {error}: {run}")).permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{tool}: {run}");
+        fs::remove_file(&file).unwrap();
+    });
+    let records = folder.path().join("out.jsonl");
+    assert_eq!(fs::metadata(records).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn output_follows_no_link_of_other_users() {
+    if !rustix::process::geteuid().is_root() {
+        crate::skip!("this takes root, to make another user's link");
+    }
+    let target = Tool::new("cat").start();
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let (file, ours) = (folder.path().join("out"), folder.path().join("precious"));
+    fs::write(&ours, "mine").unwrap();
+    let refused = |tool: &str, run: crate::support::Run, what: &str| {
+        let run = run.expect_code(2);
+        assert!(run.err().contains(what) && run.err().lines().count() == 1, "{tool}: {run}");
+        assert_eq!(fs::read(&ours).unwrap(), b"mine", "{tool}");
+    };
+    // Their link to our file.
+    symlink("precious", &file).unwrap();
+    lchown(&file, Some(NOBODY), None).unwrap();
+    write_with_each_tool(&target, &file, |tool, run| refused(tool, run, "a link that another user created"));
+    // Our link to their file.
+    fs::remove_file(&file).unwrap();
+    symlink("theirs", &file).unwrap();
+    fs::write(folder.path().join("theirs"), "").unwrap();
+    chown(folder.path().join("theirs"), Some(NOBODY), None).unwrap();
+    write_with_each_tool(&target, &file, |tool, run| refused(tool, run, "a link to a file of another user"));
+    // Their file, which everybody can read.
+    fs::rename(folder.path().join("theirs"), &file).unwrap();
+    write_with_each_tool(&target, &file, |tool, run| refused(tool, run, "is a file of another user"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0);
+}
+
+#[test]
+fn output_to_stdout_by_name_works() {
+    let target = Tool::new("cat").start();
+    let run = memmon(target.pid(), &["--count", "1", "-o", "/dev/stdout"]).run().expect_code(0);
+    assert!(run.records().iter().any(|record| record["type"] == "process"), "{run}");
+    memmon(target.pid(), &["--count", "1", "-o", "/dev/null"]).run().expect_code(0);
 }

@@ -81,6 +81,27 @@ fn kernel_threads() {
 }
 
 #[test]
+fn main_thread_exited_before_others() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    // Ends the main thread only: pthread_exit, from the C library of the interpreter.
+    let script = "import ctypes, sys, threading, os\n\
+                  def wait():\n    print('ready', flush=True)\n    os.read(0, 1)\n    os._exit(0)\n\
+                  threading.Thread(target=wait, daemon=True).start()\n\
+                  ctypes.CDLL(None).pthread_exit(None)";
+    let mut target = Tool::new(&python.path).args(["-c", script]).start();
+    target.wait_line("ready");
+    let status = || fs::read_to_string(format!("/proc/{}/stat", target.pid())).unwrap_or_default();
+    wait_until(PATIENCE, "the end of the main thread", || status().contains(") Z "));
+    let pid = target.pid();
+    assert_refused(
+        &memobj(pid),
+        &[&format!("pid {pid}"), "its main thread has exited, and 1 other thread runs", "core"],
+    );
+    target.write("x");
+    target.finish(PATIENCE).expect_code(0);
+}
+
+#[test]
 fn zombies() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "zombie.py", &[]);
@@ -265,4 +286,23 @@ fn supported_pythons_are_accepted() {
         let run = memobj(target.pid()).expect_code(0);
         assert!(run.err().is_empty(), "{}: {run}", python.path.display());
     }
+}
+
+#[test]
+fn short_memory_is_exit_2() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "forked.py", &["20", "0"]);
+    let mut refused = 0;
+    for megabytes in (30..=330).step_by(20) {
+        let limit = format!("ulimit -v {}; exec \"$@\"", megabytes * 1024);
+        let limited = Tool::new("sh").args(["-c", &limit, "sh"]).arg(bin("memobj")).arg("-p");
+        let run = limited.arg(target.pid().to_string()).args(["--holders", "--retained"]).run();
+        // No signal, and no panic of a thread that the system refused.
+        assert!(matches!(run.code(), Some(0 | 2)), "{megabytes} MiB: {run}");
+        assert!(!run.err().contains("panicked"), "{megabytes} MiB: {run}");
+        assert!(run.code() == Some(0) || !run.err().is_empty(), "{megabytes} MiB: {run}");
+        refused += usize::from(run.code() == Some(2));
+        assert!(process::is_let_go(target.pid()), "{megabytes} MiB: {run}");
+    }
+    assert!(refused > 0, "all of these limits suffice");
 }

@@ -58,13 +58,29 @@ impl Failure {
 }
 
 /// Runs a tool. Reports its failure in one line on stderr, `tool: message: hint`.
+///
+/// If memory is short, an allocation without another way out aborts. The standard library reports its size, and the exit code is 2.
 pub fn run(tool: &str, main: impl FnOnce() -> Result<u8, Failure>) -> ExitCode {
+    #[cfg(unix)]
+    exit_if_aborted();
     let code = main().unwrap_or_else(|Failure { message, hint, code }| {
         let separator = if hint.is_empty() { "" } else { ": " };
         stdio::say(tool, &format!("{message}{separator}{hint}"));
         code
     });
     ExitCode::from(code)
+}
+
+/// Ends the program with [`EXIT_TROUBLE`] where it would abort. Rust's abort is that of the C library, which raises SIGABRT.
+#[cfg(unix)]
+fn exit_if_aborted() {
+    let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    // Without a handler an abort is only less tidy.
+    let _ = signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGABRT,
+        EXIT_TROUBLE.into(),
+        always,
+    );
 }
 
 /// The shortest interval that tools accept.

@@ -1,5 +1,8 @@
 //! Writes records as lines, each with one write.
 //!
+//! JSON allows control characters of 8 bits and invisible characters in strings. They are written as `\u009b`, because a log
+//! is also read with cat(1) on a terminal.
+//!
 //! ```
 //! use common::jsonl::Writer;
 //! use common::record::{ErrorRecord, Header, Record, Run};
@@ -15,7 +18,31 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
+
 use crate::record::Record;
+use crate::stdio::is_harmful;
+
+/// Compact JSON with escapes for all characters that can affect a terminal.
+struct TerminalSafe;
+
+impl Formatter for TerminalSafe {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, output: &mut W, text: &str) -> io::Result<()> {
+        let mut rest = text;
+        while let Some((before, c)) = rest.find(is_harmful).and_then(|at| {
+            let (before, from) = rest.split_at_checked(at)?;
+            Some((before, from.chars().next()?))
+        }) {
+            output.write_all(before.as_bytes())?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(output, "\\u{unit:04x}")?;
+            }
+            rest = rest.get(before.len() + c.len_utf8()..).unwrap_or_default();
+        }
+        output.write_all(rest.as_bytes())
+    }
+}
 
 /// Writes each record with a single `write`, so that readers see only complete records and several writers can append to
 /// one file.
@@ -37,7 +64,7 @@ impl<W: Write> Writer<W> {
     /// The output fails; it may contain a part of the line.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, record)?;
+        record.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, TerminalSafe))?;
         self.line.push(b'\n');
         self.output.write_all(&self.line)?;
         self.output.flush()
@@ -113,7 +140,28 @@ mod tests {
         assert_eq!(writer.last_line().last(), Some(&b'\n'));
     }
 
+    #[test]
+    fn terminal_controls_are_escaped() {
+        let name = "a\u{7f}b\u{9b}2J\u{202e}c\u{61c}\u{2069}\"\\\n名前 🎉";
+        let line = String::from_utf8(written(&[error(name)])).unwrap();
+        let expected = r#""a\u007fb\u009b2J\u202ec\u061c\u2069\"\\\n名前 🎉""#;
+        assert!(line.contains(expected), "{line}");
+        assert_eq!(Record::parse(line.as_bytes()).unwrap(), error_like(&line, name));
+    }
+
+    /// The error of `line`'s header with that message.
+    fn error_like(line: &str, message: &str) -> Record {
+        let Record::Error(parsed) = Record::parse(line.as_bytes()).unwrap() else { panic!("{line}") };
+        Record::Error(ErrorRecord { message: message.to_owned(), ..parsed })
+    }
+
     proptest! {
+        #[test]
+        fn lines_are_harmless(message: String) {
+            let log = String::from_utf8(written(&[error(&message)])).unwrap();
+            prop_assert!(!log.trim_end_matches('\n').chars().any(is_harmful), "{log:?}");
+        }
+
         #[test]
         fn messages_round_trip(messages in proptest::collection::vec(any::<String>(), 0..8)) {
             let records: Vec<Record> = messages.iter().map(|m| error(m)).collect();

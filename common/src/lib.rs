@@ -6,7 +6,8 @@
 //! | lines | [`table`] | lines of toned text, cut at the width of the terminal, and tables |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | a cache that is bounded in bytes |
-//! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
+//! | output | [`stdio`], [`output_file`] | text that is safe on a terminal; pipes; private files |
+//! | stream | [`jsonl`], [`signal`] | lines in and out, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
 //! | launch | [`launch`], [`wait`] | starting, relaying and reaping a command; waiting for the first event |
 //! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
@@ -35,6 +36,7 @@ pub mod jsonl;
 #[cfg(unix)]
 pub mod launch;
 pub mod log;
+pub mod output_file;
 pub mod process;
 pub mod record;
 #[cfg(unix)]

@@ -138,6 +138,14 @@ impl<'a> Stat<'a> {
     }
 }
 
+impl Stat<'_> {
+    /// Whether every thread of the process has exited. A process whose main thread alone has exited shows as a zombie too.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        self.state.has_ended() && self.threads <= 1
+    }
+}
+
 /// Parses a decimal number without a sign.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<u64> {

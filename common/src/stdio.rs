@@ -34,9 +34,23 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn is_harmful(c: char) -> bool {
+/// Whether a character can affect a terminal, or is invisible and changes the direction of text.
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Escapes text for a cell of a CSV table, as [`escape_controls`] does. An apostrophe comes before text that a spreadsheet
+/// would calculate: a name that begins with `=`, `+`, `-`, `@`, or the wide forms of these.
+///
+/// Source: OWASP, "CSV Injection". Tabs and line ends, which it lists too, are escaped.
+#[must_use]
+pub fn escape_cell(text: &str) -> Cow<'_, str> {
+    let text = escape_controls(text);
+    if text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        return Cow::Owned(format!("'{text}"));
+    }
+    text
 }
 
 /// Whether to colour the output to `stream`: it is a terminal, not `dumb`, and `NO_COLOR` (<https://no-color.org>) is not set.
@@ -82,7 +96,24 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(escape_controls("plain 名前 ✓"), "plain 名前 ✓");
         assert_eq!(escape_controls("a\nb\x1b[31mred\u{9b}2J\x07"), "a\\nb\\u{1b}[31mred\\u{9b}2J\\u{7}");
-        assert_eq!(escape_controls("x\u{202e}fdp.exe"), "x\\u{202e}fdp.exe");
+        assert_eq!(escape_controls("x\u{202e}fdp\u{61c}.exe"), "x\\u{202e}fdp\\u{61c}.exe");
+    }
+
+    #[test]
+    fn formulas_are_defused() {
+        for (text, cell) in [
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("-bash", "'-bash"),
+            ("+1", "'+1"),
+            ("@SUM", "'@SUM"),
+            ("＝1", "'＝1"),
+            ("\t=1", "\\t=1"),
+            ("\r=1", "\\r=1"),
+            ("a=1", "a=1"),
+            ("", ""),
+        ] {
+            assert_eq!(escape_cell(text), cell);
+        }
     }
 
     #[test]

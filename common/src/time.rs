@@ -104,10 +104,23 @@ impl std::str::FromStr for Stamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let pieces = jiff::fmt::temporal::Pieces::parse(text)?;
-        let moment: jiff::Timestamp = text.parse()?;
+        let moment: jiff::Timestamp = match text.parse() {
+            // jiff's moments end on 30 December 9999. RFC 3339 has one more day, and a wrong clock can show any date.
+            Err(_)
+                if pieces.date().year() == jiff::civil::Date::MAX.year() && has_time_and_offset(&pieces) =>
+            {
+                jiff::Timestamp::from_millisecond(jiff::Timestamp::MAX.as_millisecond())?
+            }
+            parsed => parsed?,
+        };
         let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
         Ok(Self { moment, offset })
     }
+}
+
+/// Whether a text states a moment, and not only a date or a local time.
+fn has_time_and_offset(pieces: &jiff::fmt::temporal::Pieces<'_>) -> bool {
+    pieces.time().is_some() && pieces.to_numeric_offset().is_some()
 }
 
 impl Serialize for Stamp {
@@ -276,6 +289,23 @@ mod tests {
             assert!(matches!(parse_duration(text), Err(DurationError::Unreadable(_))), "{text}");
         }
         assert!(matches!(parse_duration("99999999999d"), Err(DurationError::TooLong(_))));
+    }
+
+    #[test]
+    fn last_days_of_calendar_parse() {
+        for (text, unix_ms) in [
+            ("9999-12-30T00:00:00.000Z", 253_402_128_000_000),
+            ("9999-12-30T22:00:00.999Z", 253_402_207_200_999),
+            ("9999-12-31T23:59:59.999+14:00", 253_402_207_200_999),
+            ("9999-12-31T23:59:59.999-12:00", 253_402_207_200_999),
+        ] {
+            let stamp: Stamp = text.parse().unwrap();
+            assert_eq!(stamp.unix_ms(), unix_ms, "{text}");
+            assert_eq!(stamp.to_string().parse::<Stamp>().unwrap(), stamp, "{text}");
+        }
+        for text in ["9999-12-31", "9999-12-31T23:59:59", "9999-13-31T00:00:00Z", "10000-01-01T00:00:00Z"] {
+            assert!(text.parse::<Stamp>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -45,9 +45,10 @@ use std::process::ExitCode;
 /// The `memobj` command.
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
-        Ok(args) => {
-            common::cli::run("memobj", || run::run(&args.into_config()?, &mut capture::Capturer::default()))
-        }
+        Ok(args) => common::cli::run("memobj", || {
+            let config = args.into_config()?;
+            run::run(&config, run::CensusWorker::spawn(Box::new(capture::Capturer::default()))?)
+        }),
         Err(code) => code,
     }
 }

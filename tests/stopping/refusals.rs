@@ -166,3 +166,22 @@ fn files_other_than_cores_are_refused() {
     assert!(program.contains("not a core file"), "{program}");
     assert!(core_file::open(folder.path()).is_err() && core_file::open(&folder.path().join("none")).is_err());
 }
+
+#[test]
+fn second_tracer_waits_for_the_first() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, COUNTING, &["1"]);
+    let mut first = holder(process.pid(), &[]);
+    first.wait_line("held ");
+    let second = Tool::ours("memobj").arg("-p").arg(process.pid().to_string()).start();
+    let tries = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", second.pid())).into_iter().flatten().flatten();
+        let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.any(|name| name == "tracer\n") || second.has_ended()
+    };
+    wait_until(PATIENCE, "an attempt to stop it", tries);
+    drop(first);
+    let run = second.finish(PATIENCE).expect_code(0);
+    assert_eq!(run.records()[0]["method"], "stopped", "{run}");
+    assert_counts_on(&mut process);
+}

@@ -175,6 +175,7 @@ pub fn event(fill: Fill) -> ProcessEvent {
         own_bytes: fill.of(100 << 20),
         growth_bytes: fill.of(-4096),
         oom_kills: fill.of(1),
+        omitted_exits: fill.of(12),
     }
 }
 

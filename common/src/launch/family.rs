@@ -17,9 +17,8 @@ impl ProcessStat {
     /// Parses `/proc/PID/stat`; `None` if it is incomplete.
     fn parse(pid: u32, stat: &[u8]) -> Option<Self> {
         let stat = Stat::parse(stat)?;
-        // A process whose first thread exited also shows as a zombie, while other threads run.
-        let has_exited = stat.state.has_ended() && stat.threads <= 1;
-        Some(Self { id: ProcessId { pid, start: stat.start_ticks }, parent: stat.ppid, has_exited })
+        let id = ProcessId { pid, start: stat.start_ticks };
+        Some(Self { id, parent: stat.ppid, has_exited: stat.has_exited() })
     }
 }
 

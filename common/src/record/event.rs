@@ -23,6 +23,8 @@ pub enum EventKind {
     Grew,
     /// The kernel's OOM killer killed a process of the root's cgroup since the sample before.
     OomKill,
+    /// Short-lived processes of the tree exited faster than events are written: some events were left out.
+    Omitted,
     /// An unknown kind.
     #[default]
     #[serde(other)]
@@ -98,6 +100,9 @@ record! {
         /// With `oom_kill`: the number of killed processes.
         #[serde(skip_serializing_if = "Option::is_none", alias = "kills")]
         pub oom_kills: Option<u64>,
+        /// With `omitted`: the number of `exited` events that were left out since the previous sample.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub omitted_exits: Option<u64>,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Where records go: stdout, a log file, or a screen, each until it fails.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::cli::Failure;
+use crate::output_file::{self, Existing};
 use crate::stdio;
 use crate::table::Style;
 
@@ -70,16 +71,16 @@ pub fn open_stdout() -> Result<File, Failure> {
     file.map_err(|error| Failure::at("stdout", &error))
 }
 
-/// Opens a log for appending, or for a new beginning with `truncate`; missing folders are created.
+/// Opens a log as [`output_file::open`] does; missing folders are created.
 ///
 /// # Errors
-/// The file or a folder cannot be created.
-pub fn open_log(path: &Path, truncate: bool) -> Result<File, Failure> {
+/// The file or a folder cannot be created, or the file is refused.
+pub fn open_log(path: &Path, existing: Existing) -> Result<File, Failure> {
     let open = || {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        OpenOptions::new().create(true).write(true).append(!truncate).truncate(truncate).open(path)
+        output_file::open(path, existing)
     };
     open().map_err(|error| Failure::at(&path.display().to_string(), &error))
 }
@@ -125,15 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn open_log_appends_by_default() {
+    fn open_log_creates_folders() {
         use std::io::Write as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/log");
-        for (truncate, expected) in [(false, "a"), (false, "aa"), (true, "a")] {
-            open_log(&path, truncate).unwrap().write_all(b"a").unwrap();
+        for (existing, expected) in
+            [(Existing::Append, "a"), (Existing::Append, "aa"), (Existing::Replace, "a")]
+        {
+            open_log(&path, existing).unwrap().write_all(b"a").unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
-        let error = open_log(&path.join("below"), false).unwrap_err();
+        let error = open_log(&path.join("below"), Existing::Append).unwrap_err();
         assert!(error.message.contains("new/log"), "{error:?}");
     }
 }

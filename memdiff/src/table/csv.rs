@@ -2,14 +2,14 @@
 
 use common::cli::Failure;
 use common::record::{DiffRecord, Presence, Verdict};
-use common::stdio::escape_controls;
+use common::stdio::escape_cell;
 
 use super::report::Report;
 use crate::delta::{self, Sides, known_change, process_sizes};
 
 /// Writes reports as rows under one line of titles.
 ///
-/// The cell of an unknown value is empty. Control characters in names are escaped, so that a row is one line.
+/// The cell of an unknown value is empty. Control characters in names are escaped, so that a row is one line, and no name is a formula.
 #[derive(Debug, Default)]
 pub struct CsvWriter {
     has_titles: bool,
@@ -54,7 +54,7 @@ fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv:
         let (name, role, presence) = names;
         let change = |sizes| known_change(presence, sizes).map(|change| change.0);
         let count_change = if counts == NONE { None } else { change(counts) };
-        let names = (kind, escape_controls(name), escape_controls(role), presence);
+        let names = (kind, escape_cell(name), escape_cell(role), presence);
         writer.serialize((moments, names, pids, bytes, change(bytes), counts, count_change))
     };
     for p in &record.processes {
@@ -88,8 +88,8 @@ fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv:
 
 fn escape_verdict(verdict: &Verdict) -> Verdict {
     Verdict {
-        name: escape_controls(&verdict.name).into(),
-        role: escape_controls(&verdict.role).into(),
+        name: escape_cell(&verdict.name).into(),
+        role: escape_cell(&verdict.role).into(),
         ..verdict.clone()
     }
 }

@@ -268,6 +268,8 @@ proptest! {
             let width = reader.headers().unwrap().len();
             let all: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
             prop_assert!(all.iter().all(|row| row.len() == width && !row.iter().any(|cell| cell.contains(char::is_control))));
+            let is_formula = |cell: &str| cell.starts_with(['=', '+', '-', '@']) && cell.parse::<f64>().is_err();
+            prop_assert!(!all.iter().flatten().any(is_formula), "{:?}", all);
         }
     }
 }

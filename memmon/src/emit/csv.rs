@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use common::record::{ProcessRecord, ProcessSample, Record};
-use common::stdio::escape_controls;
+use common::stdio::escape_cell;
 use serde_json::Value;
 
 use super::sink::Sink;
@@ -17,7 +17,7 @@ const COLUMNS: &str = "timestamp,run,iteration,root_pid,role,pid,ppid,start_time
 /// Writes a row for each process of each `process` record, the root first. Other records are left out.
 ///
 /// An unknown value is an empty cell. A row is one line: control characters in names are escaped, and `cmdline` is quoted as for
-/// a shell.
+/// a shell. Names and command lines cannot be formulas: [`escape_cell`].
 #[derive(Debug)]
 pub struct Csv<W: Write> {
     output: W,
@@ -44,8 +44,12 @@ fn row(record: &ProcessRecord, process: &ProcessSample, is_root: bool) -> io::Re
         "iteration" => record.iteration.to_string(),
         "root_pid" => record.pid.to_string(),
         "role" => if is_root { "root" } else { "child" }.to_owned(),
-        "name" => escape_controls(&process.name).into_owned(),
-        "cmdline" => process.cmdline.as_deref().map(quote_command).unwrap_or_default(),
+        "name" => escape_cell(&process.name).into_owned(),
+        "cmdline" => process
+            .cmdline
+            .as_deref()
+            .map(quote_command)
+            .map_or_else(String::new, |line| escape_cell(&line).into_owned()),
         column => match fields.get(column) {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
@@ -144,6 +148,18 @@ mod tests {
         assert_eq!(rows[0]["name"], "a,\"b\"\\n\\u{1b}[2J");
         assert_eq!(rows[0]["cmdline"], r#"sh -c $'echo "1,2"\necho 3' ''"#);
         assert_eq!((rows[1]["name"].as_str(), rows[1]["cmdline"].as_str()), ("名前", ""));
+    }
+
+    #[test]
+    fn names_are_no_formulas() {
+        let mut root = sample(1, "=1+1", Some(1));
+        root.cmdline = arguments(&["-bash"]);
+        let mut child = sample(2, "@x", None);
+        child.cmdline = arguments(&["=cmd|' /C calc'!A0", "x"]);
+        let rows = read(&write(&[Record::Process(Box::new(tree(1, root, vec![child])))])[0]);
+        let cells: Vec<&str> = rows.iter().flat_map(|row| [&*row["name"], &*row["cmdline"]]).collect();
+        assert_eq!(cells[..3], ["'=1+1", "'-bash", "'@x"]);
+        assert!(cells[3].starts_with('\''), "{cells:?}");
     }
 
     #[test]

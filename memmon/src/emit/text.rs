@@ -89,7 +89,7 @@ impl<W: Write> Text<W> {
 
     fn event(&mut self, event: &ProcessEvent) {
         match event.event {
-            EventKind::Started | EventKind::Exited | EventKind::Replaced => {
+            EventKind::Started | EventKind::Exited | EventKind::Replaced | EventKind::Omitted => {
                 if self.pending.iteration != event.iteration {
                     self.flush_pending();
                 }

@@ -14,6 +14,7 @@ use common::units::{Bytes, Change};
 use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
+use super::event_limiter::EventLimiter;
 use super::limit_guard::{missed_crossing, probe_ticker};
 use super::outputs::Outputs;
 use crate::cli::{Args, TOOL};
@@ -43,6 +44,7 @@ pub(super) struct Monitor {
     sampler: Sampler,
     outputs: Outputs,
     limits: Limits,
+    events: EventLimiter,
     /// When to read sizes between two samples.
     probes: Option<Ticker>,
     samples: u64,
@@ -62,6 +64,7 @@ impl Monitor {
             sampler,
             outputs,
             limits: Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone()),
+            events: EventLimiter::new(Instant::now()),
             probes: probe_ticker(!args.fail_above.is_empty(), args.repeat.interval),
             samples: 0,
             peak: None,
@@ -281,7 +284,12 @@ impl Monitor {
             events.extend(check.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
         }
         records.append(&mut events);
-        self.notes.extend(self.outputs.record(&records));
+        let records = self.events.limit(records, Instant::now());
+        self.write(&records);
+    }
+
+    fn write(&mut self, records: &[Record]) {
+        self.notes.extend(self.outputs.record(records));
         self.print_notes();
     }
 
@@ -313,6 +321,8 @@ impl Monitor {
         if self.stop == Some(Stop::Done) {
             self.check_missed_peak();
         }
+        let omitted = self.events.finish(&self.sampler.header());
+        self.write(&omitted);
         self.outputs.screen.close();
         // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
         self.session.restore_default_signals();

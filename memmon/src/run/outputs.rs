@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use common::cli::Failure;
 use common::jsonl::Writer;
+use common::output_file::Existing;
 use common::record::Record;
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
@@ -116,9 +117,10 @@ impl Outputs {
 fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>>, Failure> {
     let default = if to_terminal { Format::Text } else { Format::Jsonl };
     let format = args.format.unwrap_or(default);
+    // A table has its titles once, so the file begins again; other logs are appended to.
+    let existing = if format == Format::Csv { Existing::Replace } else { Existing::Append };
     let (name, file, style) = match &args.output {
-        // A table has its titles once, so the file begins again; other logs are appended to.
-        Some(path) => (path.display().to_string(), open_log(path, format == Format::Csv)?, Style::default()),
+        Some(path) => (path.display().to_string(), open_log(path, existing)?, Style::default()),
         None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
     };
     let sink: Box<dyn Sink> = match format {

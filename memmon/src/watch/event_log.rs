@@ -65,7 +65,11 @@ impl EventLog {
             EventKind::Exited if event.signal.is_some() || event.pid == event.root_pid => {
                 (format!("{who}: {}", describe_exit(event)), theme::PLAIN)
             }
-            EventKind::Exited | EventKind::Started | EventKind::Replaced | EventKind::Unknown => return,
+            EventKind::Exited
+            | EventKind::Started
+            | EventKind::Replaced
+            | EventKind::Omitted
+            | EventKind::Unknown => return,
         };
         self.push(event.timestamp, text, style);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use common::cli::{EXIT_TROUBLE, Failure};
+use common::units::Bytes;
 
 /// The step that failed. Each crate names its own steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Error {
     pub exited: bool,
     /// Whether a later attempt may succeed, as while the process starts.
     pub is_transient: bool,
-    /// Whether memory for the copy was short. Reading the process while it runs needs little.
+    /// Whether memory was short. Reading the process while it runs needs less.
     pub out_of_memory: bool,
 }
 
@@ -65,6 +66,15 @@ impl Error {
     #[must_use]
     pub fn exited(stage: Stage, message: impl Into<String>) -> Self {
         Self { exited: true, ..Self::new(stage, message, "it has ended; nothing is left to look at") }
+    }
+
+    /// Creates an error for an allocation that failed.
+    #[must_use]
+    pub fn out_of_memory(stage: Stage, bytes: u64) -> Self {
+        let message = format!("not enough memory: {} are needed at once", Bytes(bytes));
+        let hint =
+            "raise the limit (ulimit -v, cgroup), or run memobj elsewhere on a file from --save-snapshot";
+        Self { out_of_memory: true, ..Self::new(stage, message, hint) }
     }
 
     /// Creates an error that may not occur a moment later.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::graph::{Graph, GraphBuilder, NodeId, TooLarge};
 use memobj_cpython::heap::address_set::Cursor;
-use memobj_cpython::heap::parallel::join_all;
+use memobj_cpython::heap::parallel::{join_all, start};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader};
 use memobj_cpython::heap::size::read_size;
@@ -231,15 +231,14 @@ fn read_rows<M: Memory>(
     }
     std::thread::scope(|scope| {
         let last = parts.len().saturating_sub(1);
-        let workers: Vec<_> = parts
+        let workers = parts.into_iter().enumerate().map(|(number, part)| {
+            let indices = &indices;
+            start(scope, move || read_part(python, ranks, indices, part, number == last))
+        });
+        join_all(workers.collect::<Result<_, Error>>()?)?
             .into_iter()
-            .enumerate()
-            .map(|(number, part)| {
-                let indices = &indices;
-                scope.spawn(move || read_part(python, ranks, indices, part, number == last))
-            })
-            .collect();
-        join_all(workers)?.into_iter().map(|rows| rows.map_err(too_large)).collect()
+            .map(|rows| rows.map_err(too_large))
+            .collect()
     })
 }
 

@@ -125,7 +125,7 @@ mod tests {
     fn numbers_and_addresses_match() {
         let regions = [Addr(0x1000)..Addr(0x9000), Addr(0x7fff_0000)..Addr(0x7fff_1000)];
         let index = AddressIndex::new(&regions);
-        let set = AddressSet::new(&index);
+        let set = AddressSet::new(&index).unwrap();
         let all: Vec<u64> = [0x1000, 0x1008, 0x11f8, 0x1200, 0x8ff8, 0x7fff_0000, 0x7fff_0ff8].into();
         let odd = [0x2004, 0x7fff_0014];
         for &at in all.iter().chain(&odd) {

@@ -1,5 +1,6 @@
 //! The loop of a run: a census of each process per iteration, the events between them, and the end.
 
+mod capture;
 mod leak_watch;
 mod write_watch;
 
@@ -12,18 +13,18 @@ use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
 use common::session::{Session, SessionEvent, set_exit};
 use common::stdio::say;
 use common::time::Ticker;
-use common::wait::Sources;
+use common::wait::{Ready, Sources};
 
 use super::TOOL;
+use super::census_worker::CensusWorker;
 use super::iteration::Iteration;
 use super::leak_search::LeakSearch;
 use super::missing_types::MissingTypes;
 use super::outputs::Outputs;
 use super::processes::{ProcessSet, ProcessSummary};
 use super::tracker::Tracker;
-use crate::capture::CensusSource;
 use crate::census::Census;
-use crate::config::{Config, HeapFile, Targets};
+use crate::config::{Config, Targets};
 use crate::emit::summary::CensusSummary;
 use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
@@ -38,7 +39,8 @@ const GRACE_PERIOD: Duration = Duration::from_secs(5);
 /// A run of memobj.
 pub(super) struct CensusLoop<'a> {
     config: &'a Config,
-    source: &'a mut dyn CensusSource,
+    /// `None` during a census.
+    worker: Option<CensusWorker<'a>>,
     outputs: Outputs,
     session: Session,
     run: Run,
@@ -51,6 +53,10 @@ pub(super) struct CensusLoop<'a> {
     censuses: u64,
     last_error: Option<Error>,
     stopped: bool,
+    /// Whether a child may have exited.
+    child_exited: bool,
+    /// Whether the user asked for the end.
+    interrupted: bool,
     /// Exits of children that are not reported yet.
     reaped: Vec<Reaped>,
     command_exit_reported: bool,
@@ -59,12 +65,7 @@ pub(super) struct CensusLoop<'a> {
 }
 
 impl<'a> CensusLoop<'a> {
-    pub fn new(
-        config: &'a Config,
-        source: &'a mut dyn CensusSource,
-        outputs: Outputs,
-        mut session: Session,
-    ) -> Self {
+    pub fn new(config: &'a Config, worker: CensusWorker<'a>, outputs: Outputs, mut session: Session) -> Self {
         session.begin();
         let command = session.command().map(Launched::pid);
         let roots = match &config.targets {
@@ -79,7 +80,7 @@ impl<'a> CensusLoop<'a> {
             ),
             leaks: config.leaks.then(|| LeakSearch::new(config.max_censuses, command.is_none())),
             config,
-            source,
+            worker: Some(worker),
             outputs,
             session,
             run: Run::start(),
@@ -87,6 +88,8 @@ impl<'a> CensusLoop<'a> {
             censuses: 0,
             last_error: None,
             stopped: false,
+            child_exited: false,
+            interrupted: false,
             reaped: Vec::new(),
             command_exit_reported: false,
         }
@@ -136,21 +139,6 @@ impl<'a> CensusLoop<'a> {
             self.wait(due.filter(|_| counts))?;
         }
         Ok(())
-    }
-
-    fn count_file(&mut self, file: &HeapFile) -> Result<(), Failure> {
-        let header = self.next_header();
-        match self.source.capture_file(file, &self.config.census) {
-            Ok(census) => {
-                self.censuses += 1;
-                self.write_census(header, None, &census, &mut Tracker::default());
-                Ok(())
-            }
-            Err(error) => {
-                self.report_error(None, &error, true);
-                Err(error.into())
-            }
-        }
     }
 
     /// The first iteration of a run without a command, and its moment. Ends the run if it failed and later ones would, too.
@@ -208,6 +196,9 @@ impl<'a> CensusLoop<'a> {
         }
         let begun = Instant::now();
         for pid in self.processes.pids() {
+            if self.interrupted {
+                return found;
+            }
             if self.has_time_for(pid, begun) {
                 self.count_process(&header, pid, &mut found);
             } else {
@@ -218,7 +209,7 @@ impl<'a> CensusLoop<'a> {
             // The user may have named a shell or a server that only starts Python.
             found.errors.retain(|(_, error)| error.stage != stage::LOCATE);
         }
-        if found.records == 0 && found.errors.is_empty() {
+        if found.records == 0 && found.errors.is_empty() && !self.interrupted {
             // Each iteration has a record, even if nothing in the tree runs Python at the moment.
             let roots: Vec<String> = self.processes.roots().iter().map(u32::to_string).collect();
             let what = format!("no process at or below pid {} runs Python", roots.join(", "));
@@ -239,6 +230,13 @@ impl<'a> CensusLoop<'a> {
     fn count_process(&mut self, header: &Header, pid: u32, found: &mut Iteration) {
         let Some(before) = self.processes.get_mut(pid).map(|process| process.info.clone()) else { return };
         let mut census = self.capture(pid);
+        if self.interrupted
+            && let Err(error) = census
+        {
+            // Nothing is wrong with the process.
+            self.last_error = Some(error);
+            return;
+        }
         if let Err(error) = &census {
             let (records, gone) = (found.records, error.exited);
             self.refresh_processes(header, found);
@@ -276,16 +274,6 @@ impl<'a> CensusLoop<'a> {
                 found.errors.push((Some(pid), error));
             }
         }
-    }
-
-    fn capture(&mut self, pid: u32) -> Result<Census, Error> {
-        let Some(process) = self.processes.get_mut(pid) else {
-            return Err(Error::exited(Stage::ATTACH, format!("pid {pid} has exited")));
-        };
-        if self.leaks.is_some() {
-            process.tracker.state.leaks.get_or_insert_default();
-        }
-        self.source.capture_process(pid, &self.config.census, &mut process.tracker.state)
     }
 
     fn write_process_census(&mut self, header: Header, pid: u32, census: &Census) {
@@ -410,22 +398,31 @@ impl<'a> CensusLoop<'a> {
 
     /// Waits for the next event or the deadline, and handles it.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+        let ready = self.wait_for_signals(deadline)?;
+        if ready.process_exited || std::mem::take(&mut self.child_exited) {
+            self.reap();
+        }
+        if ready.process_exited {
+            self.watch_exits();
+        }
+        Ok(())
+    }
+
+    /// The same, but leaves the exits of processes for later: they are reported after a census that is under way. While a
+    /// thread of ours traces a child, waitid(2) may say that there is no such child.
+    fn wait_for_signals(&mut self, deadline: Option<Instant>) -> Result<Ready, Failure> {
         let ready = self.session.wait(Sources::default(), deadline)?;
         if ready.stdout_closed {
             self.outputs.close();
         }
         while let Some(event) = self.session.next_event() {
             match event {
-                SessionEvent::ChildExited => self.reap(),
-                SessionEvent::StopRequested => self.stopped = true,
+                SessionEvent::ChildExited => self.child_exited = true,
+                SessionEvent::StopRequested => (self.stopped, self.interrupted) = (true, true),
                 SessionEvent::Resized | SessionEvent::SuspendRequested => {}
             }
         }
-        if ready.process_exited {
-            self.reap();
-            self.watch_exits();
-        }
-        Ok(())
+        Ok(ready)
     }
 
     fn reap(&mut self) {
@@ -451,7 +448,7 @@ impl<'a> CensusLoop<'a> {
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };
         self.session.report_leftovers();
-        if let Some(warning) = self.source.warning() {
+        if let Some(warning) = self.worker.as_ref().and_then(CensusWorker::warning) {
             say(TOOL, &warning);
         }
         counted?;

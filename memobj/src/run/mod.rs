@@ -1,6 +1,7 @@
 //! Runs memobj: from a resolved configuration to censuses, leaks and an exit code.
 
 mod census_loop;
+mod census_worker;
 mod iteration;
 mod leak_search;
 mod missing_types;
@@ -13,18 +14,18 @@ use common::launch::Output;
 use common::session::{Session, SessionOptions};
 
 use self::census_loop::CensusLoop;
+pub use self::census_worker::CensusWorker;
 use self::outputs::Outputs;
-use crate::capture::CensusSource;
 use crate::config::{Config, Targets};
 
 /// The name of the tool in messages.
 const TOOL: &str = "memobj";
 
-/// Runs memobj; `source` takes the censuses. Returns the exit code.
+/// Runs memobj; `worker` takes the censuses. Returns the exit code.
 ///
 /// # Errors
 /// The failure that ended the run.
-pub fn run(config: &Config, source: &mut dyn CensusSource) -> Result<u8, Failure> {
+pub fn run<'a>(config: &'a Config, worker: CensusWorker<'a>) -> Result<u8, Failure> {
     let outputs = Outputs::open(config)?;
     let command = match &config.targets {
         Targets::Command(command) => Some(command),
@@ -47,7 +48,7 @@ pub fn run(config: &Config, source: &mut dyn CensusSource) -> Result<u8, Failure
             },
         )?;
     }
-    CensusLoop::new(config, source, outputs, session).run()
+    CensusLoop::new(config, worker, outputs, session).run()
 }
 
 #[cfg(test)]

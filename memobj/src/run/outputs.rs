@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::cli::Failure;
 use common::jsonl::Writer;
+use common::output_file::Existing;
 use common::record::{CensusRecord, ErrorRecord, LeaksRecord, Record};
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
@@ -35,8 +36,9 @@ impl Outputs {
         if let Some(path) = &config.output {
             let records = records_path(path);
             let name = |path: &Path| path.display().to_string();
-            outputs.text = text(name(path), open_log(path, false)?, Style::default());
-            outputs.jsonl = Destination::new(name(&records), Writer::new(open_log(&records, false)?));
+            outputs.text = text(name(path), open_log(path, Existing::Append)?, Style::default());
+            outputs.jsonl =
+                Destination::new(name(&records), Writer::new(open_log(&records, Existing::Append)?));
             return Ok(outputs);
         }
         outputs.to_terminal = io::stdout().is_terminal();

@@ -185,9 +185,7 @@ impl ProcStat {
     fn read(pid: u32) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let stat = Stat::parse(&text)?;
-        // The main thread may have ended before the others.
-        let has_ended = stat.state.has_ended() && stat.threads <= 1;
-        (!has_ended && !stat.is_kernel_thread).then(|| Self {
+        (!stat.has_exited() && !stat.is_kernel_thread).then(|| Self {
             id: ProcessId { pid, start: stat.start_ticks },
             parent: stat.ppid,
             name: String::from_utf8_lossy(stat.comm).into(),

@@ -15,7 +15,7 @@ pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
         EventKind::Exited => MarkKind::Exited,
         EventKind::LimitCrossed => MarkKind::Limit,
         EventKind::OomKill => MarkKind::Oom,
-        EventKind::Replaced | EventKind::Grew | EventKind::Unknown => return,
+        EventKind::Replaced | EventKind::Grew | EventKind::Omitted | EventKind::Unknown => return,
     };
     events.add(unix_ms, kind, || text(event));
 }

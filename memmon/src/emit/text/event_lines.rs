@@ -28,12 +28,16 @@ pub(super) struct PendingEvents {
 }
 
 impl PendingEvents {
-    /// Takes a `started`, `exited` or `replaced` event.
+    /// Takes a `started`, `exited`, `replaced` or `omitted` event.
     pub(super) fn take(&mut self, event: &ProcessEvent, style: Style) {
         if event.at_start == Some(true) {
             return;
         }
         self.iteration = event.iteration;
+        if event.event == EventKind::Omitted {
+            self.ended = self.ended.saturating_add(event.omitted_exits.unwrap_or(0));
+            return;
+        }
         let of_root = event.pid == event.root_pid;
         if !of_root {
             match event.event {

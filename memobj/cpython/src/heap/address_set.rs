@@ -6,6 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memobj_process::addr::Addr;
+use memobj_process::error::Error;
+
+use crate::stage::HEAP;
 
 /// Bytes for a bit. Objects are larger, so no two aligned ones share a bit.
 const GRAIN: u64 = 8;
@@ -84,15 +87,23 @@ pub struct AddressSet {
 
 impl AddressSet {
     /// The empty set.
-    pub fn new(index: &AddressIndex) -> Self {
-        let words = (0..index.bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { words, unaligned_objects: Mutex::default() }
+    ///
+    /// # Errors
+    /// If memory is short: a sixty-fourth of the target's, or what a damaged file claims.
+    pub fn new(index: &AddressIndex) -> Result<Self, Error> {
+        let words = index.bits.div_ceil(64);
+        collect_words(words, (0..words).map(|_| 0))
     }
 
     /// A copy of the set.
-    pub fn duplicate(&self) -> Self {
-        let words = self.words.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
-        Self { words, unaligned_objects: Mutex::new(self.unaligned_objects().clone()) }
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn duplicate(&self) -> Result<Self, Error> {
+        let words = self.words.iter().map(|word| word.load(Ordering::Relaxed));
+        let copy = collect_words(self.words.len() as u64, words)?;
+        *copy.unaligned_objects() = self.unaligned_objects().clone();
+        Ok(copy)
     }
 
     fn unaligned_objects(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
@@ -200,6 +211,15 @@ impl AddressSet {
     }
 }
 
+/// A set with these `count` words of bits.
+fn collect_words(count: u64, words: impl Iterator<Item = u64>) -> Result<AddressSet, Error> {
+    let failed = || Error::out_of_memory(HEAP, count.saturating_mul(8));
+    let mut all = Vec::new();
+    all.try_reserve_exact(usize::try_from(count).map_err(|_| failed())?).map_err(|_| failed())?;
+    all.extend(words.map(AtomicU64::new));
+    Ok(AddressSet { words: all, unaligned_objects: Mutex::default() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +241,7 @@ mod tests {
     #[test]
     fn set_holds_each_address_once() {
         let index = index();
-        let bitmap = AddressSet::new(&index);
+        let bitmap = AddressSet::new(&index).unwrap();
         let mut cursor = Cursor::default();
         for at in [0x1000, 0x10f8, 0x1100, 0x7fff_0000, 0x7fff_1000, 0x1014] {
             assert!(bitmap.insert(&index, Addr(at), &mut cursor), "{at:#x}");
@@ -233,13 +253,13 @@ mod tests {
         bitmap.remove(&index, Addr(0x1100));
         bitmap.remove(&index, Addr(0x1014));
         assert_eq!(all(&bitmap, &index), [0x1000, 0x10f8, 0x7fff_0000, 0x7fff_1000]);
-        assert_eq!(all(&bitmap.duplicate(), &index), all(&bitmap, &index));
+        assert_eq!(all(&bitmap.duplicate().unwrap(), &index), all(&bitmap, &index));
     }
 
     #[test]
     fn addresses_outside_memory_are_not_held() {
         let index = index();
-        let bitmap = AddressSet::new(&index);
+        let bitmap = AddressSet::new(&index).unwrap();
         for at in [0, 0xfff, 0x1108, 0x7ffe_ffff, 0x7fff_1004, u64::MAX] {
             assert!(!bitmap.insert(&index, Addr(at), &mut Cursor::default()), "{at:#x}");
             assert!(!bitmap.contains(&index, Addr(at), &mut Cursor::default()), "{at:#x}");
@@ -248,9 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn impossible_size_is_an_error() {
+        let index = AddressIndex::new(&[Addr(0)..Addr(u64::MAX)]);
+        let error = AddressSet::new(&index).unwrap_err();
+        assert!(error.out_of_memory && error.message.contains("memory"), "{error}");
+    }
+
+    #[test]
     fn part_is_given_except_other_set() {
         let index = index();
-        let (bitmap, except) = (AddressSet::new(&index), AddressSet::new(&index));
+        let (bitmap, except) = (AddressSet::new(&index).unwrap(), AddressSet::new(&index).unwrap());
         for at in [0x1000, 0x1008, 0x1100, 0x7fff_0000] {
             bitmap.insert(&index, Addr(at), &mut Cursor::default());
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use memobj_process::error::Error;
 
@@ -27,7 +27,7 @@ impl Iterator for Parts<'_> {
 /// Calls `work` on each of `threads` threads; together they get each number below `end` once, `step` at a time.
 ///
 /// # Errors
-/// A thread panicked.
+/// A thread could not be started, or panicked.
 pub fn in_parts<T: Send>(
     threads: usize,
     end: usize,
@@ -39,7 +39,23 @@ pub fn in_parts<T: Send>(
     if threads <= 1 {
         return Ok(vec![work()]);
     }
-    std::thread::scope(|scope| join_all((0..threads).map(|_| scope.spawn(work)).collect()))
+    std::thread::scope(|scope| {
+        join_all((0..threads).map(|_| start(scope, work)).collect::<Result<_, Error>>()?)
+    })
+}
+
+/// Starts a thread.
+///
+/// # Errors
+/// The system refuses one: it has a limit of threads and of address space.
+pub fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, Error> {
+    std::thread::Builder::new().spawn_scoped(scope, work).map_err(|error| {
+        let hint = "raise the limits (`ulimit -u`, `ulimit -v`)";
+        Error::new(stage::HEAP, format!("cannot start a thread: {error}"), hint)
+    })
 }
 
 /// Waits for threads; returns their results in order.

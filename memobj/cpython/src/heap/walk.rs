@@ -147,12 +147,12 @@ struct WorkerResult {
 /// Walks all objects with `threads` threads; the result is the same with any number.
 ///
 /// # Errors
-/// There are more references than the memory has room for, or a thread panicked.
+/// There are more references than the memory has room for, our own memory is short, or a thread panicked.
 pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Result<HeapWalk, Error> {
     // Memory that was never written has no objects.
     let written = python.memory.written_regions();
     let index = AddressIndex::new(&written);
-    let (tracked, frozen) = (AddressSet::new(&index), AddressSet::new(&index));
+    let (tracked, frozen) = (AddressSet::new(&index)?, AddressSet::new(&index)?);
     let mut broken_links = 0_u64;
     for list in python.gc_lists() {
         let into = if list.permanent { &frozen } else { &tracked };
@@ -160,7 +160,7 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
         let broken = python.read_gc_list(list, |at| into.insert(&index, at, &mut cursor)).broken;
         broken_links = broken_links.saturating_add(broken);
     }
-    let hidden = AddressSet::new(&index);
+    let hidden = AddressSet::new(&index)?;
     if python.layout.encodings.gc_lists == GcLists::MimallocPages {
         let mut types = TypeRegistry::new(python);
         let mut cursor = Cursor::default();
@@ -176,7 +176,7 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
         });
         broken_links = broken_links.saturating_add(broken);
     }
-    let reachable = tracked.duplicate();
+    let reachable = tracked.duplicate()?;
     frozen.for_each(&index, |at| {
         reachable.insert(&index, at, &mut Cursor::default());
     });
@@ -202,7 +202,7 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
             shared.hidden.insert(&shared.index, to, &mut cursor);
         })
     };
-    let heap = shared.reachable.duplicate();
+    let heap = shared.reachable.duplicate()?;
     let hidden = run(&shared, &heap, Sweep::Hidden, threads)?;
     for at in hidden.iter().flat_map(|found| &found.rejected) {
         rejected.insert(*at);

@@ -64,7 +64,7 @@ impl StrHeader {
     }
 }
 
-/// The string at `at`, which must be a `str`; a long one is cut.
+/// The string at `at`, which must be a `str`; a long one is cut, and ends with `…` then.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -74,7 +74,7 @@ pub fn read_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> R
     let length = head.length.min(LIMIT) as usize;
     let mut bytes = vec![0; length.saturating_mul(head.kind.min(4) as usize)];
     memory.read(data, &mut bytes)?;
-    Ok(match head.kind {
+    let mut text: String = match head.kind {
         // One byte a character: Latin-1, of which ASCII is a part.
         1 => bytes.iter().map(|&byte| char::from(byte)).collect(),
         2 => {
@@ -86,7 +86,11 @@ pub fn read_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> R
             units.iter().map(|unit| letter(u32::from_le_bytes(*unit))).collect()
         }
         _ => String::new(),
-    })
+    };
+    if head.length > LIMIT {
+        text.push('…');
+    }
+    Ok(text)
 }
 
 /// A character; the replacement character for a lone surrogate or an invalid code.

@@ -31,6 +31,18 @@ impl FilePart {
         Self { file, offset, length, chunks: OnceLock::new() }
     }
 
+    /// The bytes that the file has now, in whole pages. A mapping can be far longer than its file, above all in a damaged core file.
+    pub(super) fn present_bytes(&self) -> u64 {
+        let end = self.file.metadata().map_or(0, |file| file.len());
+        let present = end.saturating_sub(self.offset);
+        present.checked_next_multiple_of(PAGE_SIZE as u64).unwrap_or(u64::MAX).min(self.length)
+    }
+
+    /// Whether it may hold objects of a program: it is not too long.
+    pub(super) const fn is_program(&self) -> bool {
+        self.length <= MAX_KEPT
+    }
+
     /// The chunks that were read so far, each with its offset in the part.
     pub fn kept_chunks(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let chunks = self.chunks.get().into_iter().flatten().zip(0_u64..);

@@ -125,8 +125,13 @@ impl FrozenMemory {
         &self.uncopied
     }
 
-    /// Replaces the uncopied ranges. Of ranges that overlap, the first wins.
+    /// Replaces the uncopied ranges. Of ranges that overlap, the first wins. The part of a range behind the end of its file is left out.
     pub fn set_uncopied(&mut self, mut uncopied: Vec<Uncopied>) {
+        for Uncopied { range, backing } in &mut uncopied {
+            if let Backing::File(part) = backing {
+                range.end = range.end.min(range.start.plus(part.present_bytes()));
+            }
+        }
         uncopied.retain(|uncopied| uncopied.range.start < uncopied.range.end);
         uncopied.sort_by_key(|uncopied| uncopied.range.start);
         let mut end = Addr::NULL;
@@ -185,7 +190,8 @@ impl Memory for FrozenMemory {
     }
 
     fn written_regions(&self) -> Vec<Range<Addr>> {
-        let files = self.uncopied.iter().filter(|part| matches!(part.backing, Backing::File(_)));
+        let is_program = |part: &&Uncopied| matches!(&part.backing, Backing::File(file) if file.is_program());
+        let files = self.uncopied.iter().filter(is_program);
         let copied = self.runs.iter().map(|run| run.at..run.end());
         merge_nearby(copied.chain(files.map(|part| part.range.clone())).collect(), &self.regions)
     }
@@ -331,14 +337,29 @@ mod tests {
             assert_eq!(frozen.read_u64(Addr(at)), Err(Unreadable { at: Addr(at) }), "{at:#x}");
             assert_eq!(frozen.slice(Addr(at), usize::MAX), None);
         }
-        assert_eq!(frozen.regions(), [MAPPED..MAPPED.plus(3 * PAGE_SIZE as u64), ANONYMOUS..end]);
+        // The file has two pages, though its mapping has three.
+        assert_eq!(frozen.regions(), [MAPPED..MAPPED.plus(2 * PAGE_SIZE as u64), ANONYMOUS..end]);
+    }
+
+    #[test]
+    fn mapping_ends_with_its_file() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        file.set_len(5000).unwrap();
+        let part = |offset| Backing::File(Arc::new(FilePart::new(Arc::clone(&file), offset, 1 << 46)));
+        let ranges = [(MAPPED, 0), (ANONYMOUS, 1 << 20)];
+        let uncopied =
+            ranges.map(|(at, offset)| Uncopied { range: at..at.plus(1 << 46), backing: part(offset) });
+        let frozen = CopyBuilder::new(CopyBuffer::new()).finish(uncopied.into());
+        assert_eq!(frozen.regions(), [MAPPED..MAPPED.plus(2 * PAGE_SIZE as u64)]);
+        assert!(frozen.read_u8(MAPPED).is_ok() && frozen.read_u8(ANONYMOUS).is_err());
+        assert_eq!(frozen.written_regions(), [], "so long a part is data");
     }
 
     #[test]
     fn written_regions_are_copies_and_files() {
         let frozen = frozen();
         let copied = ANONYMOUS..ANONYMOUS.plus(4 * PAGE_SIZE as u64);
-        assert_eq!(frozen.written_regions(), [MAPPED..MAPPED.plus(3 * PAGE_SIZE as u64), copied]);
+        assert_eq!(frozen.written_regions(), [MAPPED..MAPPED.plus(2 * PAGE_SIZE as u64), copied]);
     }
 
     #[test]

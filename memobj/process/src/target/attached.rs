@@ -19,6 +19,7 @@ use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
 use super::procfs;
 use super::ptrace::{PtraceStop, StopError};
+use super::retry::retry_while_traced;
 use super::sleep::SleepingThreads;
 use super::stopped::StoppedProcess;
 use crate::addr::Addr;
@@ -125,7 +126,8 @@ impl Target {
     pub fn stop(&self, limit: Duration) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
         let page_map = PageMap::open(pid);
-        let stop = PtraceStop::stop(pid, limit).map_err(|error| self.stop_error(error, limit))?;
+        let stop = retry_while_traced(pid, || PtraceStop::stop(pid, limit))
+            .map_err(|error| self.stop_error(error, limit))?;
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }

@@ -11,6 +11,7 @@ mod page_map;
 mod process_info;
 mod procfs;
 mod ptrace;
+mod retry;
 mod sleep;
 mod smaps;
 mod stopped;

@@ -34,6 +34,16 @@ pub(super) fn read_process(pid: u32) -> Result<(ProcessInfo, Option<u64>), Error
             &format!("give the process (`-p {process}`)"),
         ));
     }
+    if stat.state.has_ended() && !stat.has_exited() {
+        // The kernel shows the memory of a process by its main thread, and that has given it up.
+        let others = stat.threads.saturating_sub(1);
+        let threads =
+            if others == 1 { "1 other thread runs" } else { &format!("{others} other threads run") };
+        return Err(refused(
+            &format!("its main thread has exited, and {threads}"),
+            "memobj cannot read such a process; `kill -ABRT` ends it and writes a core file, which `--core` reads",
+        ));
+    }
     if stat.state.has_ended() {
         let hint = "it has exited and holds no memory; its parent has not reaped it yet";
         return Err(Error { exited: true, ..refused("is a zombie", hint) });

@@ -73,37 +73,43 @@ struct ArenaHeap {
 }
 
 /// A set of addresses in a heap, with a bit for each address at which a chunk can begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It has bits only for the parts of the heap with chunks: the size of a heap is a word of the target, or of a core file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct ChunkStarts {
-    from: Addr,
-    bits: Vec<u64>,
+    /// By address: the number of a part, and its bits.
+    parts: Vec<(u64, Box<[u64; PART_WORDS]>)>,
 }
 
+/// Words of bits of a part: 4 KiB for 512 KiB of a heap.
+const PART_WORDS: usize = 512;
+
 impl ChunkStarts {
-    fn new(range: &Range<Addr>) -> Self {
-        // No heap is larger than its mapping.
-        let words = (range.end.0.saturating_sub(range.start.0) / chunks::ALIGNMENT).div_ceil(64);
-        Self { from: range.start, bits: vec![0; usize::try_from(words).unwrap_or(0)] }
+    /// The part, the word in it and the bit of an address.
+    fn place(at: Addr) -> (u64, usize, u64) {
+        let place = at.0 / chunks::ALIGNMENT;
+        let word = place / 64;
+        (word / PART_WORDS as u64, (word % PART_WORDS as u64) as usize, 1 << (place % 64))
     }
 
-    fn place(&self, at: Addr) -> Option<(usize, u64)> {
-        let place = at.0.checked_sub(self.from.0)? / chunks::ALIGNMENT;
-        Some((usize::try_from(place / 64).ok()?, 1 << (place % 64)))
-    }
-
-    fn insert(&mut self, at: Addr) {
-        if let Some((word, bit)) = self.place(at)
-            && let Some(word) = self.bits.get_mut(word)
+    /// Adds an address, which lies behind all others.
+    fn push(&mut self, at: Addr) {
+        let (part, word, bit) = Self::place(at);
+        if self.parts.last().is_none_or(|(last, _)| *last < part) {
+            self.parts.push((part, Box::new([0; PART_WORDS])));
+        }
+        if let Some((_, bits)) = self.parts.last_mut().filter(|(last, _)| *last == part)
+            && let Some(word) = bits.get_mut(word)
         {
             *word |= bit;
         }
     }
 
     fn contains(&self, at: Addr) -> bool {
-        at.0.is_multiple_of(chunks::ALIGNMENT)
-            && self
-                .place(at)
-                .is_some_and(|(word, bit)| self.bits.get(word).is_some_and(|word| word & bit != 0))
+        let (part, word, bit) = Self::place(at);
+        let found = self.parts.binary_search_by_key(&part, |(part, _)| *part).ok();
+        let word = found.and_then(|at| self.parts.get(at)).and_then(|(_, bits)| bits.get(word));
+        at.0.is_multiple_of(chunks::ALIGNMENT) && word.is_some_and(|word| word & bit != 0)
     }
 }
 
@@ -200,7 +206,7 @@ impl Glibc {
         for mut heap in heaps {
             let (caches, starts) = (&mut self.caches, &mut heap.chunks);
             let walk = chunks::walk(memory, heap.first, heap.top, heap.range.end, |at, bytes| {
-                starts.insert(at);
+                starts.push(at);
                 if free_lists::may_be_cache(bytes) {
                     caches.push((at, bytes));
                 }
@@ -333,7 +339,7 @@ fn heaps_of(
         let first = Addr(first.0.checked_next_multiple_of(chunks::ALIGNMENT)?);
         // It is no longer than its mapping.
         let range = base..base.plus(size.min(most)).min(contiguous_end(&areas.anonymous, base));
-        let chunks = ChunkStarts::new(&range);
+        let chunks = ChunkStarts::default();
         heaps.push(ArenaHeap { range, first, top: state.top, arena: number, chunks });
         base = before.clear_bits(most.saturating_sub(1));
     }
@@ -363,8 +369,7 @@ fn main_heap(
         .find(|first| reaches(*first))
         // Some chunks are better than none.
         .unwrap_or(Addr(start));
-    let chunks = ChunkStarts::new(&range);
-    Some(ArenaHeap { range, first, top: state.top, arena: number, chunks })
+    Some(ArenaHeap { range, first, top: state.top, arena: number, chunks: ChunkStarts::default() })
 }
 
 /// Finds the chunks with a mapping of their own: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size

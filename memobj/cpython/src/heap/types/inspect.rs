@@ -259,13 +259,25 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
                 Some(module) => python.read_str(module)?,
                 None => None,
             };
+            if let Some(module) = module {
+                return Ok((module, qualname));
+            }
+            // `__module__` of Cython's functions describes an attribute of the functions. The name in C has the type's own module:
+            // `PyType_FromSpec` keeps it as it was given.
+            let module = self.read_c_name(raw)?.0;
             return Ok((module.unwrap_or_else(|| "?".into()), qualname));
         }
-        let name = memory.read_c_string(raw.name, MAX_NAME)?;
+        let (module, name) = self.read_c_name(raw)?;
+        Ok((module.unwrap_or_else(|| "builtins".to_owned()), name))
+    }
+
+    /// The module in the name of a type in C (`tp_name`), if that has one, and the rest of the name.
+    fn read_c_name(&self, raw: &RawType) -> Result<(Option<String>, String), Unreadable> {
+        let name = self.python.memory.read_c_string(raw.name, MAX_NAME)?;
         let name = String::from_utf8_lossy(&name);
         Ok(match name.rsplit_once('.') {
-            Some((module, qualname)) => (module.to_owned(), qualname.to_owned()),
-            None => ("builtins".to_owned(), name.into_owned()),
+            Some((module, name)) => (Some(module.to_owned()), name.to_owned()),
+            None => (None, name.into_owned()),
         })
     }
 
