@@ -293,7 +293,7 @@ fn text_wraps_at_the_width_of_the_terminal() {
         let followed = wrapped.iter().zip(wrapped.iter().skip(1)).filter(follows).count();
         assert!(columns > 80 || followed > 0, "nothing is wrapped at {columns} columns\n{text}");
         for label in
-            ["LEAK  ", "  why     ", "  held    ", "  grows   ", "  age     ", "  do      ", "python"]
+            ["LEAK  ", "  why      ", "  held     ", "  grows    ", "  age      ", "  do       ", "python"]
         {
             assert!(wrapped.iter().any(|line| line.starts_with(label)), "{label:?} is not in\n{text}");
         }
