@@ -24,6 +24,7 @@ mod drawing;
 mod examples;
 mod exit_status;
 mod fuzzing;
+mod greenlets;
 mod harness;
 mod heap;
 mod held;

@@ -65,8 +65,9 @@ fn gc() -> BoxedStrategy<GcState> {
 }
 
 fn coverage() -> BoxedStrategy<Coverage> {
-    (any::<u64>(), of(named()), uniform2(of(any::<u64>())), uniform2(of(number())))
-        .prop_map(|(objects_bytes, allocator, bytes, [allocator_ratio, rss_ratio])| {
+    let unread = vec(text(), 0..3);
+    (any::<u64>(), of(named()), uniform2(of(any::<u64>())), uniform2(of(number())), unread)
+        .prop_map(|(objects_bytes, allocator, bytes, [allocator_ratio, rss_ratio], unread_frames_of)| {
             let [allocator_used_bytes, allocator_explained_bytes] = bytes;
             Coverage {
                 objects_bytes,
@@ -75,6 +76,7 @@ fn coverage() -> BoxedStrategy<Coverage> {
                 allocator_explained_bytes,
                 allocator_ratio,
                 rss_ratio,
+                unread_frames_of,
             }
         })
         .boxed()

@@ -349,6 +349,7 @@ pub fn coverage(fill: Fill) -> Coverage {
         allocator_explained_bytes: fill.of(27 << 20),
         allocator_ratio: fill.of(0.964_3),
         rss_ratio: fill.of(0.64),
+        unread_frames_of: fill.of(vec!["fibers.Fiber".into()]).unwrap_or_default(),
     }
 }
 

@@ -71,6 +71,9 @@ record! {
         /// The number of Python processes below it that ran too briefly for a verdict; 0 with `--tree`, where each has a record.
         #[serde(default)]
         pub brief_children: u64,
+        /// The types whose objects may have suspended frames that cannot be read, and that may hold what has no known holder.
+        #[serde(default)]
+        pub unread_frames_of: Vec<Arc<str>>,
     }
 }
 

@@ -104,5 +104,9 @@ scanned! {
         pub allocator_ratio: Option<f64>,
         /// `objects_bytes` divided by `rss_bytes`; it can be above 1, because swapped-out objects are counted.
         pub rss_ratio: Option<f64>,
+        /// The types whose objects may have suspended frames that cannot be read: coroutines of unknown libraries in C. What such frames hold
+        /// may be missing.
+        #[serde(default)]
+        pub unread_frames_of: Vec<Arc<str>>,
     }
 }

@@ -12,11 +12,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::greenlets::{Greenlet, read_greenlet};
 use memobj_cpython::heap::parallel::in_parts;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::object::Objects;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
@@ -298,6 +300,27 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
         }
     }
 
+    /// Gives a suspended greenlet its stacks: the copy of a part of its C stack, and the chunks of its data stack.
+    fn place_stacks(&mut self, at: Addr, number: u32) {
+        let python = self.probe.python;
+        let objects = Objects::new(python.memory, python.layout);
+        let (Some(owners), Greenlet::Suspended(stacks)) = (&mut self.owners, read_greenlet(objects, at))
+        else {
+            return;
+        };
+        let copy = stacks.stack.copy();
+        if let Some(block) = self.blocks.index.block_at(copy.start) {
+            if self.blocks.storage.insert(block) {
+                owners.claim_block(block, number);
+            }
+        } else if let Some(chunk) = owners.glibc.chunk(python.memory, copy.start) {
+            owners.claim_chunk(&chunk, number);
+        }
+        for chunk in stacks.chunks(objects) {
+            owners.claim_chunk(&chunk, number);
+        }
+    }
+
     /// Gives every object the block or chunk that it lies in.
     fn place_objects(&mut self, walked: &HeapWalk, facts: &ProcessInfo) {
         let (blocks, memory) = (self.blocks, self.probe.python.memory);
@@ -326,6 +349,10 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
                 owners.outside.insert(at, (Addr(end), number));
                 last = Some(at);
             }
+            if of.kind == Some(Builtin::Greenlet) {
+                self.place_stacks(at, number);
+            }
+            let Some(owners) = &mut self.owners else { return };
             if of.module == "mmap"
                 && of.qualname == "mmap"
                 && let Some(mapped) = mapped_by(self.probe.python, facts, at)

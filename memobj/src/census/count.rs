@@ -26,7 +26,7 @@ use memobj_process::residence::Residence;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
-use super::{Census, TypeCount};
+use super::{Census, TypeCount, unread_frames};
 use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
 use crate::caches::{Cache, ClockReadings, find_caches};
@@ -160,6 +160,7 @@ pub(crate) fn count_objects(
             allocator: allocator(memory, python),
             allocator_used_bytes: coverage.map(|coverage| coverage.used_bytes),
             allocator_explained_bytes: coverage.map(|coverage| coverage.explained_bytes),
+            unread_frames_of: unread_frames::find(&heap, &walked),
             ..Coverage::default()
         }),
         method: Some(context.method),
@@ -198,6 +199,7 @@ fn track_leaks<M: Memory>(
         collector_on: census.record.gc.as_ref().and_then(|gc| gc.enabled),
         account: memory.map(|memory| &memory.account),
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
+        unread_frames_of: census.record.coverage.as_ref().map(|of| &*of.unread_frames_of).unwrap_or_default(),
     };
     let generations = leaks.observe(heap, &holders, context)?;
     drop(holders);

@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub mod collector;
 pub(crate) mod count;
 pub mod threads;
+mod unread_frames;
 
 use std::sync::Arc;
 

@@ -142,8 +142,10 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
     fn owner_rule(&mut self, of: &Type) -> OwnerRule {
         let name = of.name();
-        let suspends =
-            matches!(of.kind, Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator));
+        let suspends = matches!(
+            of.kind,
+            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator | Builtin::Greenlet)
+        );
         if suspends || is_task(&name) {
             return OwnerRule::Suspended;
         }
@@ -346,7 +348,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                     | Builtin::Frame
                     | Builtin::Generator
                     | Builtin::Coroutine
-                    | Builtin::AsyncGenerator,
+                    | Builtin::AsyncGenerator
+                    | Builtin::Greenlet,
                 ) => true,
                 Some(_) => false,
             };

@@ -75,7 +75,9 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             Some(Builtin::Frame) => NodeClass::Frame,
             Some(Builtin::Tuple) => NodeClass::Tuple,
             Some(Builtin::WeakReference) => NodeClass::WeakReference,
-            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator) => NodeClass::Suspended,
+            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator | Builtin::Greenlet) => {
+                NodeClass::Suspended
+            }
             _ if of.module == "weakref" && of.qualname == "WeakKeyDictionary" => NodeClass::WeakKeyDictionary,
             _ if is_loop(of) => NodeClass::EventLoop,
             _ => NodeClass::Other,

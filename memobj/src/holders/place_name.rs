@@ -16,6 +16,9 @@ pub const INTERPRETER: &str = "(interpreter)";
 /// The name of the callbacks of `atexit`.
 pub const EXIT_CALLBACKS: &str = "atexit callbacks";
 
+/// The name of what only the collector's rule keeps: a suspended greenlet.
+pub const GREENLETS: &str = "suspended greenlets";
+
 /// The role of a node in the name of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -99,6 +102,8 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 }
                 RootKind::ExitCallbacks(_) => (EXIT_CALLBACKS.into(), None),
                 RootKind::Interpreter(_) => (INTERPRETER.into(), None),
+                RootKind::Greenlets => (GREENLETS.into(), None),
+                RootKind::GreenletStacks => ("(stacks of greenlets)".into(), None),
                 RootKind::StaticTypes => ("(builtin types)".into(), None),
                 RootKind::Native => ("(native code)".into(), None),
                 RootKind::Unknown => ("(no known referrer)".into(), None),

@@ -313,7 +313,10 @@ impl LeakFinder<'_, '_> {
             (None, Some(RootKind::Thread(_))) => "thread".into(),
             (None, Some(RootKind::ExitCallbacks(_))) => "C array".into(),
             (None, Some(RootKind::Interpreter(_) | RootKind::StaticTypes)) => "interpreter".into(),
-            (None, Some(RootKind::Native | RootKind::Unknown)) => "native structure".into(),
+            (None, Some(RootKind::Greenlets)) => "greenlet".into(),
+            (None, Some(RootKind::Native | RootKind::Unknown | RootKind::GreenletStacks)) => {
+                "native structure".into()
+            }
             (None, _) => "frame".into(),
         };
         (of, graph.address(node).filter(|_| is_one).and_then(|at| names.entries(at)))

@@ -66,6 +66,8 @@ pub struct ProcessContext<'a> {
     pub account: Option<&'a Account>,
     /// The type names of the account, by row.
     pub types: &'a [Arc<str>],
+    /// The types whose objects may have frames that cannot be read.
+    pub unread_frames_of: &'a [Arc<str>],
 }
 
 /// Finds the leaks of one process: owns everything that is kept from one census to the next.
@@ -318,6 +320,7 @@ impl LeakTracker {
             pinned_bytes,
             pinned_type,
             memory,
+            unread_frames_of: context.unread_frames_of.to_vec(),
             ..LeaksRecord::default()
         };
         // A slow leak is added to a few times between the censuses.

@@ -129,7 +129,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 
     /// The local variables of an interpreter's frame.
-    fn visit_locals(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
+    pub(super) fn visit_locals(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let layout = self.python.layout;
         let Some(known) = &layout.interpreter_frame else { return };
         let Some(code) = self.code_of_frame(at) else { return };

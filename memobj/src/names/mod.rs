@@ -4,6 +4,7 @@
 //! (docs/schema.md, law 7).
 
 mod code;
+mod greenlets;
 mod instances;
 pub mod modules;
 pub mod similar;
@@ -27,6 +28,8 @@ use memobj_cpython::object::Objects;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
+
+use modules::Origin;
 
 /// The longest key that is taken for a name, in characters.
 const LONGEST_KEY: usize = 64;
@@ -84,6 +87,10 @@ pub struct NameReader<'p, 'm, M> {
     texts: HashMap<Addr, Option<Arc<str>>>,
     /// Lines of code where something is suspended, by code and instruction.
     source_lines: HashMap<(Addr, u64), suspended::SourceLine>,
+    /// Where code is from, by code.
+    origins: HashMap<Addr, Origin>,
+    /// The folder of the standard library.
+    library: Option<Arc<str>>,
 }
 
 /// Texts that are kept.
@@ -99,6 +106,8 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
             members: HashMap::new(),
             texts: HashMap::new(),
             source_lines: HashMap::new(),
+            origins: HashMap::new(),
+            library: None,
         }
     }
 
@@ -171,8 +180,10 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         let Some(of) = self.type_of(at) else { return };
         self.visit_instance(at, &of, &mut each);
         self.visit_kind(at, &of, &mut each);
-        read_references(&mut self.types, at, &of, &mut |to, kind| {
-            each(to, if kind == EdgeKind::Guessed { Reference::Guessed } else { Reference::Unnamed });
+        read_references(&mut self.types, at, &of, &mut |to, kind| match kind {
+            EdgeKind::Visited | EdgeKind::Hidden => each(to, Reference::Unnamed),
+            EdgeKind::Guessed => each(to, Reference::Guessed),
+            EdgeKind::Stack => {}
         });
     }
 
@@ -233,6 +244,10 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                 {
                     self.visit_awaited(at, frame, each);
                 }
+            }
+            Builtin::Greenlet => {
+                self.visit_greenlet(at, each);
+                self.visit_other(at, of, each);
             }
             Builtin::LruCache => {
                 let known = &layout.lru_cache_object;

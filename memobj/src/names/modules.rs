@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use memobj_cpython::object::Objects;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -52,12 +53,7 @@ impl Modules {
             let Some(dict) = objects.read_pointer(interpreter, layout.interpreter_state.modules) else {
                 continue;
             };
-            let library = objects
-                .read_item(dict, "os")
-                .and_then(|os| objects.read_module_dict(os))
-                .and_then(|dict| objects.read_item(dict, "__file__"))
-                .and_then(|file| objects.read_name(file))
-                .and_then(|file| file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
+            let library = read_library(objects, dict);
             for (name, at) in objects.read_pairs(dict, usize::MAX) {
                 let Some(name) = names.text(name) else { continue };
                 if modules.by_address.contains_key(&at) {
@@ -122,6 +118,18 @@ fn read_origin<M: Memory>(
         let is_built_in = is_there("__spec__") && !is_there("__path__");
         return if is_built_in { Origin::Standard } else { Origin::Program };
     };
+    origin_of_file(file, library)
+}
+
+/// The folder of the standard library, by `sys.modules`: that of `os`, with a slash at its end.
+pub(super) fn read_library(objects: Objects<'_>, modules: Addr) -> Option<String> {
+    let dict = objects.read_module_dict(objects.read_item(modules, "os")?)?;
+    let file = objects.read_name(objects.read_item(dict, "__file__")?)?;
+    file.rsplit_once('/').map(|(folder, _)| format!("{folder}/"))
+}
+
+/// The place that a file with code was loaded from.
+pub(super) fn origin_of_file(file: &str, library: Option<&str>) -> Origin {
     if file.contains("/site-packages/") || file.contains("/dist-packages/") {
         return Origin::Installed;
     }

@@ -1,4 +1,4 @@
-//! Suspended code: generators, coroutines, async generators and tasks, with the line where they wait.
+//! Suspended code: generators, coroutines, async generators, greenlets and tasks, with the line where they wait.
 //!
 //! Facts: `PyGenObject` in `Include/genobject.h` and `Include/cpython/genobject.h`; `PyFrameState` in `Include/cpython/frameobject.h`
 //! (3.10) and `Include/internal/pycore_frame.h` (3.11 and newer); `TaskObj` in `Modules/_asynciomodule.c`.
@@ -31,7 +31,7 @@ pub enum Progress {
     Ended,
 }
 
-/// A generator, a coroutine or an async generator.
+/// A generator, a coroutine, an async generator or a greenlet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suspended {
     /// Its kind: `coroutine`; or `task`, for the coroutine of a task.
@@ -66,8 +66,8 @@ impl fmt::Display for Suspended {
 pub(super) type SourceLine = Option<(Arc<str>, u32)>;
 
 impl<M: Memory> NameReader<'_, '_, M> {
-    /// Describes a generator, a coroutine, an async generator, or a task by its coroutine. `None` for other objects, and for unreadable
-    /// ones.
+    /// Describes a generator, a coroutine, an async generator, a suspended greenlet, or a task by its coroutine. `None` for other objects,
+    /// and for unreadable ones.
     ///
     /// Objects that wait at the same line of the same code are equal, so that they can be counted.
     pub fn suspended(&mut self, at: Addr) -> Option<Suspended> {
@@ -76,6 +76,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             Some(Builtin::Generator) => "generator",
             Some(Builtin::Coroutine) => "coroutine",
             Some(Builtin::AsyncGenerator) => "async generator",
+            Some(Builtin::Greenlet) => return self.suspended_greenlet(at),
             _ if is_task(&of.name()) => {
                 let coroutine = self.coroutine_of_task(at)?;
                 return Some(Suspended { kind: "task", ..self.suspended(coroutine)? });
@@ -91,9 +92,12 @@ impl<M: Memory> NameReader<'_, '_, M> {
         Some(Suspended { kind, module, name, progress, line })
     }
 
-    /// The code that a generator or coroutine runs, and the module of that; `None` once it has ended.
+    /// The code that a generator, coroutine or greenlet runs, and the module of that; `None` once it has ended.
     pub fn suspended_code(&mut self, at: Addr) -> Option<(Addr, Option<Arc<str>>)> {
-        let frame = self.frame_of_generator(at)?;
+        let frame = match self.type_of(at)?.kind {
+            Some(Builtin::Greenlet) => self.greenlet_frames(at)?.named(),
+            _ => self.frame_of_generator(at)?,
+        };
         Some((self.code_of_frame(frame)?, self.module_of_frame(frame)))
     }
 
@@ -156,7 +160,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 
     /// The line that a frame is at.
-    fn source_line(&mut self, frame: Addr) -> SourceLine {
+    pub(super) fn source_line(&mut self, frame: Addr) -> SourceLine {
         let (code, offset) = read_frame_instruction(self.objects, frame)?;
         let offset = offset?;
         if let Some(known) = self.source_lines.get(&(code, offset)) {

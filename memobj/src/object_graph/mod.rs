@@ -49,6 +49,8 @@ pub struct ObjectGraph<'w> {
     type_indices: Vec<TypeIndex>,
     sizes: Vec<u32>,
     large: BTreeMap<u32, u64>,
+    /// Objects that words on the stacks of greenlets point to, by number.
+    on_stacks: Vec<NodeId>,
     roots: Vec<Root>,
     threads: Vec<GraphThread>,
     liveness: Vec<Liveness>,
@@ -78,6 +80,7 @@ impl<'w> ObjectGraph<'w> {
             type_indices: all.type_indices,
             sizes: all.sizes,
             large: all.large,
+            on_stacks: all.on_stacks,
             roots: Vec::new(),
             threads: Vec::new(),
             liveness: Vec::new(),
@@ -194,6 +197,7 @@ struct Rows {
     type_indices: Vec<TypeIndex>,
     sizes: Vec<u32>,
     large: BTreeMap<u32, u64>,
+    on_stacks: Vec<NodeId>,
 }
 
 impl Rows {
@@ -203,6 +207,7 @@ impl Rows {
             type_indices: Vec::new(),
             sizes: Vec::new(),
             large: BTreeMap::new(),
+            on_stacks: Vec::new(),
         })
     }
 
@@ -211,6 +216,7 @@ impl Rows {
         self.type_indices.extend(other.type_indices);
         self.sizes.extend(other.sizes);
         self.large.extend(other.large);
+        self.on_stacks.extend(other.on_stacks);
         Ok(())
     }
 }
@@ -280,11 +286,11 @@ fn read_part<M: Memory>(
                 rows.large.insert(node, size);
             }
         }
-        let edges = &mut rows.edges;
-        read_references(&mut types, at, &of, &mut |to, _| {
-            if let Some(to) = ranks.node(to, &mut cursor) {
-                edges.edge(to);
-            }
+        let (edges, on_stacks) = (&mut rows.edges, &mut rows.on_stacks);
+        read_references(&mut types, at, &of, &mut |to, kind| match ranks.node(to, &mut cursor) {
+            Some(to) if kind == EdgeKind::Stack => on_stacks.push(to),
+            Some(to) => edges.edge(to),
+            None => {}
         });
         node = node.saturating_add(1);
         failed = failed.and(rows.edges.end_row());

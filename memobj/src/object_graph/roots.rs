@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::graph::{NodeId, NodeSet, TooLarge};
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::exit_callbacks::ExitCallbacks;
+use memobj_cpython::heap::greenlets::{Greenlet, read_greenlet};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader, read_running_frame};
 use memobj_cpython::heap::roots::read_guesses;
@@ -43,6 +45,10 @@ pub enum RootKind {
     ExitCallbacks(Option<Addr>),
     /// The state of an interpreter.
     Interpreter(usize),
+    /// Greenlets that are suspended: the collector does not free them, whoever refers to them (`green_is_gc` in `PyGreenlet.cpp`).
+    Greenlets,
+    /// The C stacks of those, and the stacks of their frames where the depth is unknown.
+    GreenletStacks,
     /// The static types of C code, and objects that they own.
     StaticTypes,
     /// Native code: its objects have a higher reference count than references were found.
@@ -104,7 +110,12 @@ impl ObjectGraph<'_> {
             found.push((RootKind::ExitCallbacks(callbacks.0), self.nodes(&callbacks.1)));
             found.push((RootKind::Interpreter(number), self.nodes(&held)));
         }
+        let mut on_stacks = std::mem::take(&mut self.on_stacks);
+        on_stacks.sort_unstable();
+        on_stacks.dedup();
+        found.push((RootKind::GreenletStacks, on_stacks));
         self.drop_stale_guesses(python, &mut found);
+        found.push((RootKind::Greenlets, self.suspended_greenlets(objects)));
         for (kind, held) in found {
             self.add_root(kind, held)?;
         }
@@ -123,18 +134,28 @@ impl ObjectGraph<'_> {
         self.object_nodes().filter(is_static).collect()
     }
 
+    fn suspended_greenlets(&self, objects: Objects<'_>) -> Vec<NodeId> {
+        let is_suspended = |node: &NodeId| {
+            self.type_of(*node).is_some_and(|of| of.kind == Some(Builtin::Greenlet))
+                && self.address(*node).is_some_and(|at| read_greenlet(objects, at) != Greenlet::Idle)
+        };
+        self.object_nodes().filter(is_suspended).collect()
+    }
+
     fn nodes(&self, held: &[Addr]) -> Vec<NodeId> {
         held.iter().filter_map(|&at| self.node(at)).collect()
     }
 
-    /// Drops guessed references, from the states of threads and interpreters, to objects whose whole reference count is accounted for. A
-    /// state has lists of freed objects (`Include/internal/pycore_interp.h`), and old pointers stay written in them.
+    /// Drops guessed references, from the states of threads and interpreters and from stacks, to objects whose whole reference count is
+    /// accounted for. A state has lists of freed objects (`Include/internal/pycore_interp.h`), and old pointers stay written in them.
     fn drop_stale_guesses<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
         found: &mut [(RootKind, Vec<NodeId>)],
     ) {
-        let is_guessed = |kind: RootKind| matches!(kind, RootKind::Thread(_) | RootKind::Interpreter(_));
+        let is_guessed = |kind: RootKind| {
+            matches!(kind, RootKind::Thread(_) | RootKind::Interpreter(_) | RootKind::GreenletStacks)
+        };
         let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
         let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();
         // A bit for each guess: most edges lead elsewhere.

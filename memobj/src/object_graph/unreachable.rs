@@ -86,7 +86,7 @@ impl ObjectGraph<'_> {
             let Some(of) = types.type_of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
             read_references(&mut types, at, &of, &mut |to: Addr, kind| {
                 // A guess may be a pointer that no reference count includes.
-                if kind != EdgeKind::Guessed
+                if !matches!(kind, EdgeKind::Guessed | EdgeKind::Stack)
                     && let Some(count) = self.node(to).and_then(|to| found.get_mut(to.index()))
                 {
                     *count = count.saturating_add(1);

@@ -43,6 +43,7 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         peers: fill.of(peers()),
         unchecked_children: 2,
         brief_children: 3,
+        unread_frames_of: vec!["fibers.Fiber".into()],
     }
 }
 

@@ -116,6 +116,9 @@ macro_rules! builtin_rows {
         /// An async generator.
         AsyncGenerator: named ["async_generator"] ANY,
             sized |o| o.generator(), visits read_async_generator, hides read_nothing, holds Other, grows Fixed;
+        /// `greenlet.greenlet` (the package greenlet).
+        Greenlet: named ["greenlet.greenlet"] ANY,
+            sized |o| o.default(), visits unknown, hides read_greenlet, holds Other, grows Fixed;
         /// `collections.deque`.
         Deque: named ["collections.deque"] |l| Some(l.deque_object.size),
             sized |o| o.deque(), visits read_deque, hides read_nothing, holds Items, grows Items;

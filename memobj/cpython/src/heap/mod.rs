@@ -5,6 +5,7 @@ pub mod builtins;
 mod cycle_guard;
 pub mod exit_callbacks;
 pub mod gc_lists;
+pub mod greenlets;
 pub mod instance;
 mod numpy;
 pub mod parallel;

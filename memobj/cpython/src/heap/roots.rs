@@ -107,5 +107,5 @@ pub fn read_guesses<M: Memory>(
     size: u64,
     sink: &mut impl EdgeSink,
 ) -> u64 {
-    u64::from(reader.read_guessed_words(at, size.min(MAX_STATE) / 8, sink).is_err())
+    u64::from(reader.read_guessed_words(at, size.min(MAX_STATE) / 8, EdgeKind::Guessed, sink).is_err())
 }

@@ -100,7 +100,7 @@ fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocatio
 }
 
 /// Whether a frame is one of Python code, and not one that C code puts between others.
-pub(super) fn runs_python(objects: Objects<'_>, frame: Addr) -> bool {
+pub fn runs_python(objects: Objects<'_>, frame: Addr) -> bool {
     let Some(fields) = &objects.layout.interpreter_frame else { return true };
     let owner = objects.memory.read_byte(frame, fields.owner).ok().map(i32::from);
     let kinds = objects.layout.frame_owner;

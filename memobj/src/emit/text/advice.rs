@@ -8,7 +8,7 @@ use common::units::Bytes;
 use crate::holders::place_name::EXIT_CALLBACKS;
 
 /// Advice on growing objects.
-pub(super) fn for_leak(leak: &Leak) -> String {
+pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
     let holder = &leak.holder;
     let container = leak.container_or_holder();
     match (leak.cause, leak.growth_mode) {
@@ -16,7 +16,7 @@ pub(super) fn for_leak(leak: &Leak) -> String {
             "enable the collector (gc.enable()) or call gc.collect() regularly; or break the reference cycles with weakref".into()
         }
         (Liveness::Uncollectable, _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
-        (Liveness::Unreferred | Liveness::Native, _) => for_lost_objects(leak),
+        (Liveness::Unreferred | Liveness::Native, _) => for_lost_objects(record, leak),
         (_, GrowthMode::Enlarged) => format!("flush {container}, or replace it by a new one, from time to time"),
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &**holder == EXIT_CALLBACKS => {
@@ -35,6 +35,9 @@ pub(super) fn for_leak(leak: &Leak) -> String {
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
         }
+        _ if leak.waiting.as_deref().is_some_and(|waiting| waiting.starts_with("greenlet ")) => {
+            "these greenlets never end: add a timeout where they wait, or kill them".into()
+        }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),
         (_, GrowthMode::KeysSet) => format!("delete unused keys of {container}, or limit its size"),
         _ => format!("remove unused items from {container}, or limit its size"),
@@ -42,13 +45,16 @@ pub(super) fn for_leak(leak: &Leak) -> String {
 }
 
 /// Advice on objects that the program cannot reach.
-fn for_lost_objects(leak: &Leak) -> String {
+fn for_lost_objects(record: &LeaksRecord, leak: &Leak) -> String {
     let packages = any_of(&leak.suspects);
     match (leak.cause, &leak.hiding_type) {
         (_, Some(of)) => format!(
             "upgrade {packages}, or report it there: {of} does not visit what it holds (tp_traverse); until then delete the attribute that \
              refers to it when the object is done with"
         ),
+        _ if !record.unread_frames_of.is_empty() => {
+            format!("check whether all code that waits in {} ends", record.unread_frames_of.join(" or "))
+        }
         _ if leak.suspects.is_empty() => {
             "C code of Python itself may hold them, and no extension module is loaded: look again with a longer --for".into()
         }
@@ -79,6 +85,10 @@ pub(super) fn for_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String 
     let trim = Bytes(memory.trimmable_bytes);
     let packages = any_of(&memory.suspects);
     match most {
+        Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) if !record.unread_frames_of.is_empty() => format!(
+            "frames of {} may hold it, which cannot be read: check whether all code that waits in them ends",
+            record.unread_frames_of.join(" or ")
+        ),
         Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) => {
             format!(
                 "C code of {packages} allocates and does not free: memray --native or heaptrack shows where"

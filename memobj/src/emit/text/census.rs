@@ -194,6 +194,10 @@ impl CensusView<'_> {
                 format!("objects {objects}, {} of {} resident", percent(share), Bytes(rss)),
             );
         }
+        if !coverage.unread_frames_of.is_empty() {
+            let of = coverage.unread_frames_of.join(", ");
+            line.push_apart(Tone::Warning, format!("without the frames of {of}, which cannot be read"));
+        }
         line
     }
 

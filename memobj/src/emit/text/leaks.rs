@@ -48,7 +48,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
                 lines.extend(full_lines(record, leak, &with));
             }
             for leak in own.iter().skip(MAX_FULL).take(MAX_BRIEF) {
-                lines.push(headline("LEAK", Tone::Alarm, &summary_sentence(leak)));
+                lines.push(headline("LEAK", Tone::Alarm, &summary_sentence(record, leak)));
             }
             let others = own.len().saturating_sub(MAX_FULL + MAX_BRIEF) as u64;
             if others > 0 {
@@ -73,7 +73,7 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
     let mut lines = Vec::new();
     for full in record.filling.iter().take(MAX_BRIEF) {
         let limit = full.max_entries.map(thousands).unwrap_or_default();
-        let text = format!("{}; its limit is {limit}", summary_sentence(full));
+        let text = format!("{}; its limit is {limit}", summary_sentence(record, full));
         lines.push(headline("fills up", Tone::Plain, &text));
     }
     for slowing in record.slowing.iter().take(MAX_BRIEF) {
@@ -102,7 +102,7 @@ pub(super) fn labeled(label: &str, text: &str) -> Line {
 }
 
 /// The growing thing and its rate.
-fn summary_sentence(leak: &Leak) -> String {
+fn summary_sentence(record: &LeaksRecord, leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
     let bytes = match leak.native_bytes_per_minute {
@@ -130,6 +130,10 @@ fn summary_sentence(leak: &Leak) -> String {
                 "{objects} {name} per minute leak in cycles through {of}, which does not show the collector what it holds ({bytes})"
             )
         }
+        Liveness::Unreferred | Liveness::Native if !record.unread_frames_of.is_empty() => format!(
+            "{objects} more {name} per minute have no known holder ({bytes}); frames of {}, which cannot be read, may hold them",
+            record.unread_frames_of.join(", ")
+        ),
         Liveness::Unreferred => {
             format!("{objects} {name} per minute leak with no known referrer ({bytes})")
         }
@@ -180,7 +184,7 @@ fn rate_of(per_minute: f64) -> String {
 }
 
 fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
-    let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(leak))];
+    let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(record, leak))];
     lines.push(labeled("why", &why(record, leak)));
     if let Some(path) = &leak.path {
         lines.push(labeled("held", path));
@@ -230,7 +234,7 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
     if let Some(pinned) = pinned(record, leak) {
         lines.push(labeled("pins", &format!("{pinned} of free memory in nearly empty arenas")));
     }
-    lines.push(labeled("do", &advice::for_leak(leak)));
+    lines.push(labeled("do", &advice::for_leak(record, leak)));
     lines
 }
 

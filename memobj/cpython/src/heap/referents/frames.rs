@@ -1,16 +1,18 @@
 //! Functions, frames and what is suspended in them.
 //!
 //! Facts: `func_traverse` in `Objects/funcobject.c`, `frame_traverse` in `Objects/frameobject.c`, `_PyFrame_Traverse` in
-//! `PythonHeap/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
+//! `Python/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
 
 use crate::layout::encoding::EndedGenerator;
-use crate::layout::fields::InterpreterFrame;
+use crate::layout::fields::{FrameOwner, InterpreterFrame};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
 use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::builtins::Builtin;
+use crate::heap::greenlets::{self, Greenlet};
 use crate::heap::types::Type;
+use crate::object::Objects;
 use crate::object::memory_ext::MemoryExt;
 
 /// More slots than any frame has.
@@ -85,10 +87,18 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         memory.read_words(stack, depth.min(MAX_SLOTS), |slot| sink.edge(Addr(slot), EdgeKind::Visited))
     }
 
+    fn is_owned_by(
+        &self,
+        frame: Addr,
+        known: &InterpreterFrame,
+        owner: fn(&FrameOwner) -> Option<i32>,
+    ) -> Result<bool, Unreadable> {
+        let own = self.memory().read_byte(frame, known.owner)?;
+        Ok(self.python.layout.frame_owner.as_ref().and_then(owner) == Some(i32::from(own)))
+    }
+
     fn is_owned_by_frame_object(&self, frame: Addr, known: &InterpreterFrame) -> Result<bool, Unreadable> {
-        let owner = self.memory().read_byte(frame, known.owner)?;
-        let owners = self.python.layout.frame_owner.as_ref();
-        Ok(owners.and_then(|owners| owners.frame_owned_by_frame_object) == Some(i32::from(owner)))
+        self.is_owned_by(frame, known, |owners| owners.frame_owned_by_frame_object)
     }
 
     /// `_PyFrame_Traverse`.
@@ -189,21 +199,28 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         if inner.is_null() || self.is_owned_by_frame_object(inner, frame)? {
             return Ok(());
         }
-        self.read_running(inner, frame, sink)
+        self.read_running(inner, frame, RUNNING, sink)
     }
 
-    /// Reads the references of a frame whose code may be running.
-    fn read_running(&mut self, at: Addr, known: &InterpreterFrame, sink: &mut impl EdgeSink) -> ReadResult {
+    /// Reads the references of a frame whose code may be running. `kinds` are those of its references, and of the words of its stack.
+    fn read_running(
+        &mut self,
+        at: Addr,
+        known: &InterpreterFrame,
+        kinds: (EdgeKind, EdgeKind),
+        sink: &mut impl EdgeSink,
+    ) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
-        self.read_members(at, [Some(known.f_globals), Some(known.f_builtins)], EdgeKind::Hidden, sink)?;
+        let (kind, of_stack) = kinds;
+        self.read_members(at, [Some(known.f_globals), Some(known.f_builtins)], kind, sink)?;
         if self.read_depth(at, known)?.is_some() {
-            return self.read_inner_frame(at, known, EdgeKind::Hidden, sink);
+            return self.read_inner_frame(at, known, kind, sink);
         }
-        self.read_members(at, [Some(known.frame_obj), Some(known.f_locals)], EdgeKind::Hidden, sink)?;
-        sink.edge(self.stack_ref(memory.read_word(at, known.f_funcobj)?), EdgeKind::Hidden);
+        self.read_members(at, [Some(known.frame_obj), Some(known.f_locals)], kind, sink)?;
+        sink.edge(self.stack_ref(memory.read_word(at, known.f_funcobj)?), kind);
         let code = self.stack_ref(memory.read_word(at, known.executable)?);
-        sink.edge(code, EdgeKind::Hidden);
+        sink.edge(code, kind);
         // The stack's depth is in a register of the thread. Its slots past that hold what was there before, so that each is
         // taken only if it is an object.
         let Some(locals) = layout.code_object.co_nlocalsplus else { return Ok(()) };
@@ -219,15 +236,45 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let stack = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
         let stack = stack.min(MAX_SLOTS.saturating_sub(locals));
         let first = at.plus(u64::from(known.localsplus));
-        memory.read_words(first, locals, |slot| sink.edge(self.stack_ref(slot), EdgeKind::Hidden))?;
+        memory.read_words(first, locals, |slot| sink.edge(self.stack_ref(slot), kind))?;
         let encoding = layout.encodings.stack_refs;
         let types = &mut *self.types;
         memory.read_words(first.plus(locals.saturating_mul(8)), stack, |slot| {
             let to = encoding.object(slot);
-            sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
+            sink.edge(if types.is_object(to) { to } else { Addr::NULL }, of_stack);
         })
     }
+
+    /// Reads what a greenlet has beside its object: the members of its struct, its frames and its C stack.
+    pub(super) fn read_greenlet(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
+        let objects = Objects::new(self.memory(), self.python.layout);
+        self.read_unvisited_words(at, ty, sink)?;
+        for to in greenlets::read_members(objects, at) {
+            sink.edge(if self.types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
+        }
+        let Greenlet::Suspended(suspended) = greenlets::read_greenlet(objects, at) else { return Ok(()) };
+        for &frame in &suspended.frames {
+            match &self.python.layout.interpreter_frame {
+                Some(known) => {
+                    // That of a generator is in the generator, which has the references.
+                    let is_own = !self.is_owned_by(frame, known, |owners| owners.frame_owned_by_generator)?;
+                    let kind = if is_own { EdgeKind::Hidden } else { EdgeKind::Guessed };
+                    self.read_running(frame, known, (kind, EdgeKind::Stack), sink)?;
+                }
+                None => self.read_running_old(frame, EdgeKind::Stack, sink)?,
+            }
+        }
+        for part in [suspended.stack.copy(), suspended.stack.in_place()] {
+            let words = part.end.0.saturating_sub(part.start.0) / 8;
+            // The thread that it was on may have ended, and its stack with it.
+            let _ = self.read_guessed_words(part.start, words, EdgeKind::Stack, sink);
+        }
+        Ok(())
+    }
 }
+
+/// The kinds of the references of a running frame, and of the words of its stack.
+const RUNNING: (EdgeKind, EdgeKind) = (EdgeKind::Hidden, EdgeKind::Guessed);
 
 /// Reads the references of the frame at `at`, which is on the stack of a thread.
 ///
@@ -240,14 +287,14 @@ pub fn read_running_frame<M: Memory>(
 ) -> ReadResult {
     let layout = reader.python.layout;
     match &layout.interpreter_frame {
-        Some(frame) => reader.read_running(at, frame, sink),
-        None => reader.read_running_old(at, sink),
+        Some(frame) => reader.read_running(at, frame, RUNNING, sink),
+        None => reader.read_running_old(at, EdgeKind::Guessed, sink),
     }
 }
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// Reads the value stack of a frame of 3.8 to 3.10, which `tp_traverse` does not visit while its code runs.
-    fn read_running_old(&mut self, at: Addr, sink: &mut impl EdgeSink) -> ReadResult {
+    fn read_running_old(&mut self, at: Addr, of_stack: EdgeKind, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;
@@ -256,6 +303,6 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let code = memory.read_pointer(at, code)?;
         let stack = memory.read_pointer(at, stack)?;
         let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
-        self.read_guessed_words(stack, depth.min(MAX_SLOTS), sink)
+        self.read_guessed_words(stack, depth.min(MAX_SLOTS), of_stack, sink)
     }
 }

@@ -22,6 +22,8 @@ pub enum EdgeKind {
     Hidden,
     /// A word in an object of unknown shape that points to an object.
     Guessed,
+    /// A word on a stack that is not running that points to an object: many are left from calls that have ended.
+    Stack,
 }
 
 /// Receives the references of an object.
@@ -99,15 +101,21 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         })
     }
 
-    /// Reads `count` words that may be references: of a struct that is no object.
+    /// Reads `count` words that may be references: of a struct that is no object, or of a stack.
     ///
     /// # Errors
     /// If a word cannot be read; references before it have been given.
-    pub fn read_guessed_words(&mut self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
+    pub fn read_guessed_words(
+        &mut self,
+        first: Addr,
+        count: u64,
+        kind: EdgeKind,
+        sink: &mut impl EdgeSink,
+    ) -> ReadResult {
         let types = &mut *self.types;
         self.python.memory.read_words(first, count, |word| {
             let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
-            sink.edge(to, EdgeKind::Guessed);
+            sink.edge(to, kind);
         })
     }
 

@@ -82,7 +82,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
         if !state.is_null() {
             // A state is a struct of the module's own.
-            self.read_guessed_words(state, size.min(MAX_STATE) / 8, sink)?;
+            self.read_guessed_words(state, size.min(MAX_STATE) / 8, EdgeKind::Guessed, sink)?;
         }
         self.read_member(at, known.md_dict, EdgeKind::Visited, sink)
     }
