@@ -162,14 +162,11 @@ mod tests {
 
     use super::*;
 
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
     #[test]
     fn new_file_is_private_and_old_one_keeps_its_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         open(&path, Existing::Append).unwrap().write_all(b"one").unwrap();
         assert_eq!(mode(&path), 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

@@ -18,14 +18,14 @@ const STACK_BYTES: usize = 8 << 20;
 
 /// A census that was asked for.
 enum Request {
-    Process(u32, CensusOptions, ProcessState),
+    Process(u32, CensusOptions, Box<ProcessState>),
     File(HeapFile, CensusOptions),
 }
 
 /// The answer, with the state of the process.
 struct Reply {
     census: Result<Census, Error>,
-    state: ProcessState,
+    state: Box<ProcessState>,
     warning: Option<String>,
 }
 
@@ -58,9 +58,7 @@ impl CensusWorker<'_> {
                     Request::Process(pid, options, mut state) => {
                         (source.capture_process(pid, &options, &mut state), state)
                     }
-                    Request::File(file, options) => {
-                        (source.capture_file(&file, &options), ProcessState::default())
-                    }
+                    Request::File(file, options) => (source.capture_file(&file, &options), Box::default()),
                 };
                 if answer.send(Reply { census, state, warning: source.warning() }).is_err() {
                     return;
@@ -89,9 +87,9 @@ impl CensusWorker<'_> {
         match self {
             Self::Inline(source) => source.capture_process(pid, options, state),
             Self::Thread(thread) => {
-                let request = Request::Process(pid, options.clone(), std::mem::take(state));
+                let request = Request::Process(pid, options.clone(), Box::new(std::mem::take(state)));
                 let (census, after) = thread.capture(request, goes_on)?;
-                *state = after;
+                *state = *after;
                 census
             }
         }
@@ -127,7 +125,7 @@ impl WorkerThread {
         &mut self,
         request: Request,
         mut goes_on: impl FnMut() -> bool,
-    ) -> Result<(Result<Census, Error>, ProcessState), Error> {
+    ) -> Result<(Result<Census, Error>, Box<ProcessState>), Error> {
         let panicked = || {
             let hint = "please report it, with a snapshot (--save-snapshot) if you may share one";
             Error::new(stage::HEAP, "internal error: the census thread panicked", hint)

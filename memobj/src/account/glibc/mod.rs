@@ -83,13 +83,15 @@ struct ChunkStarts {
 
 /// Words of bits of a part: 4 KiB for 512 KiB of a heap.
 const PART_WORDS: usize = 512;
+/// The same, for numbers of words.
+const PART: u64 = PART_WORDS as u64;
 
 impl ChunkStarts {
     /// The part, the word in it and the bit of an address.
     fn place(at: Addr) -> (u64, usize, u64) {
         let place = at.0 / chunks::ALIGNMENT;
         let word = place / 64;
-        (word / PART_WORDS as u64, (word % PART_WORDS as u64) as usize, 1 << (place % 64))
+        (word / PART, (word % PART) as usize, 1 << (place % 64))
     }
 
     /// Adds an address, which lies behind all others.
