@@ -66,19 +66,35 @@ fn gc() -> BoxedStrategy<GcState> {
 
 fn coverage() -> BoxedStrategy<Coverage> {
     let unread = vec(text(), 0..3);
-    (any::<u64>(), of(named()), uniform2(of(any::<u64>())), uniform2(of(number())), unread)
-        .prop_map(|(objects_bytes, allocator, bytes, [allocator_ratio, rss_ratio], unread_frames_of)| {
-            let [allocator_used_bytes, allocator_explained_bytes] = bytes;
-            Coverage {
+    (any::<u64>(), of(named()), uniform4(of(any::<u64>())), uniform3(of(number())), unread)
+        .prop_map(
+            |(
                 objects_bytes,
                 allocator,
-                allocator_used_bytes,
-                allocator_explained_bytes,
-                allocator_ratio,
-                rss_ratio,
+                bytes,
+                [allocator_ratio, malloc_ratio, rss_ratio],
                 unread_frames_of,
-            }
-        })
+            )| {
+                let [
+                    allocator_used_bytes,
+                    allocator_explained_bytes,
+                    malloc_used_bytes,
+                    malloc_explained_bytes,
+                ] = bytes;
+                Coverage {
+                    objects_bytes,
+                    allocator,
+                    allocator_used_bytes,
+                    allocator_explained_bytes,
+                    allocator_ratio,
+                    malloc_used_bytes,
+                    malloc_explained_bytes,
+                    malloc_ratio,
+                    rss_ratio,
+                    unread_frames_of,
+                }
+            },
+        )
         .boxed()
 }
 

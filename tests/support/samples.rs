@@ -348,6 +348,9 @@ pub fn coverage(fill: Fill) -> Coverage {
         allocator_used_bytes: fill.of(28 << 20),
         allocator_explained_bytes: fill.of(27 << 20),
         allocator_ratio: fill.of(0.964_3),
+        malloc_used_bytes: fill.of(6 << 20),
+        malloc_explained_bytes: fill.of(5 << 20),
+        malloc_ratio: fill.of(0.833_3),
         rss_ratio: fill.of(0.64),
         unread_frames_of: fill.of(vec!["fibers.Fiber".into()]).unwrap_or_default(),
     }

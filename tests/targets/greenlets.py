@@ -101,9 +101,13 @@ def suspend(kind):
 
 
 def forgotten():
-    me, payload = greenlet.getcurrent(), Payload(20000)
-    main.switch()
+    me, payload = greenlet.getcurrent(), bytes(20000)
+    switch()
     return me, payload
+
+
+def switch():
+    main.switch()
 
 
 def forgotten_by_gevent():

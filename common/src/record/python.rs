@@ -102,6 +102,12 @@ scanned! {
         pub allocator_explained_bytes: Option<u64>,
         /// `allocator_explained_bytes` divided by `allocator_used_bytes`: the explained share of the used blocks.
         pub allocator_ratio: Option<f64>,
+        /// The resident bytes of chunks in use of the C library's malloc; `null` if the account of RSS was not made, or that has no such malloc.
+        pub malloc_used_bytes: Option<u64>,
+        /// Those of them that belong to counted objects.
+        pub malloc_explained_bytes: Option<u64>,
+        /// `malloc_explained_bytes` divided by `malloc_used_bytes`.
+        pub malloc_ratio: Option<f64>,
         /// `objects_bytes` divided by `rss_bytes`; it can be above 1, because swapped-out objects are counted.
         pub rss_ratio: Option<f64>,
         /// The types whose objects may have suspended frames that cannot be read: coroutines of unknown libraries in C. What such frames hold

@@ -80,6 +80,20 @@ impl Account {
         if self.rss_bytes == 0 { 1.0 } else { self.explained_bytes() as f64 / self.rss_bytes as f64 }
     }
 
+    /// Resident bytes of chunks in use of the C library's malloc, and those of them that are objects or their storage; `None` if it has no
+    /// arena.
+    pub fn malloc_coverage(&self) -> Option<(u64, u64)> {
+        self.arenas.as_ref()?;
+        let kinds = [MemoryKind::NativeUsed, MemoryKind::NativeMapped];
+        let places = kinds.map(super::rows::place);
+        let is_object = |row: &MemoryRow| {
+            let place = row.detail.as_deref();
+            row.kind == MemoryKind::PythonObjects && place.is_some_and(|place| places.contains(&place))
+        };
+        let explained = self.sum(is_object);
+        Some((self.sum(|row| kinds.contains(&row.kind)).saturating_add(explained), explained))
+    }
+
     fn sum(&self, counts: impl Fn(&MemoryRow) -> bool) -> u64 {
         let rows = self.rows.iter().filter(|row| counts(row));
         rows.fold(0, |sum, row| sum.saturating_add(row.resident_bytes()))

@@ -111,6 +111,7 @@ pub(crate) fn count_objects(
         }
         None => (measure_coverage(&heap, &walked, allocated, threads)?, None),
     };
+    let malloc = process_memory.as_ref().and_then(|of| of.account.malloc_coverage());
     let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
     let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
     let watched = options.watch.as_ref().map(|name| find_watched(&heap, &walked, name, threads));
@@ -160,6 +161,8 @@ pub(crate) fn count_objects(
             allocator: allocator(memory, python),
             allocator_used_bytes: coverage.map(|coverage| coverage.used_bytes),
             allocator_explained_bytes: coverage.map(|coverage| coverage.explained_bytes),
+            malloc_used_bytes: malloc.map(|(used, _)| used),
+            malloc_explained_bytes: malloc.map(|(_, explained)| explained),
             unread_frames_of: unread_frames::find(&heap, &walked),
             ..Coverage::default()
         }),

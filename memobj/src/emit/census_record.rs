@@ -177,6 +177,10 @@ fn complete(coverage: Coverage, rss_bytes: Option<u64>, total: ObjectSum) -> Cov
     Coverage {
         objects_bytes,
         allocator_ratio: explained.and_then(|explained| ratio(explained, used?)),
+        malloc_ratio: coverage
+            .malloc_explained_bytes
+            .zip(coverage.malloc_used_bytes)
+            .and_then(|(part, of)| ratio(part, of)),
         rss_ratio: rss_bytes.and_then(|rss| ratio(objects_bytes, rss)),
         ..coverage
     }

@@ -283,7 +283,8 @@ impl LeakTracker {
         let mut memory = native::growth(&self.moments, &self.rss, &self.totals, account, context.account);
         let (first, last) = self.totals.first().copied().zip(self.totals.last().copied()).unwrap_or_default();
         if let Some(memory) = &mut memory {
-            finder.explain(memory, &mut found, (first.bytes, last.bytes));
+            let all_frames = context.unread_frames_of.is_empty();
+            finder.explain(memory, &mut found, (first.bytes, last.bytes), all_frames);
         }
         let (filling, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());

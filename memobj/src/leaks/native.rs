@@ -67,12 +67,14 @@ pub(super) fn growth(
 }
 
 impl LeakFinder<'_, '_> {
-    /// Assigns growth of native memory to the leak whose entries keep it, and adds up how much of the growth all leaks explain.
+    /// Assigns growth of native memory to the leak whose entries keep it, and adds up how much of the growth all leaks explain. Unless
+    /// `all_frames` were read, the memory may be of objects that only those frames hold, and is assigned to none.
     pub(super) fn explain(
         &self,
         memory: &mut MemoryGrowth,
         found: &mut [Candidate],
         (first_bytes, last_bytes): (u64, u64),
+        all_frames: bool,
     ) {
         let grown = |causes: &[GrowthCause]| -> u64 {
             let rows = memory.rows.iter().filter(|row| causes.contains(&GrowthCause::from_row(row.kind)));
@@ -83,7 +85,8 @@ impl LeakFinder<'_, '_> {
         let mut explained = 0_u64;
         let owners = self.native_owners(found);
         let most = (0..).zip(&owners).filter_map(|(number, owner)| Some((number, (*owner)?)));
-        if let Some((number, (of, count))) = most.max_by_key(|&(_, (_, count))| count)
+        if all_frames
+            && let Some((number, (of, count))) = most.max_by_key(|&(_, (_, count))| count)
             && native >= count.saturating_mul(MIN_NATIVE_EACH)
             && seconds > 0.0
             && let Some(candidate) = found.get_mut(number)

@@ -87,7 +87,7 @@ impl SavedStack {
         let length = stop.checked_sub(start)?;
         let is_copied = copied > 0;
         let fits = start >= LOWEST && length > 0 && copied <= length.min(MAX_BYTES);
-        let last = copy.checked_add(copied.checked_sub(1).unwrap_or_default())?;
+        let last = copy.checked_add(copied.saturating_sub(1))?;
         let is_there = !is_copied || [copy, last].iter().all(|&at| memory.read_u8(Addr(at)).is_ok());
         (fits && is_copied != (copy == 0) && is_there).then_some(Self {
             start: Addr(start),
@@ -265,4 +265,46 @@ fn has_code(objects: Objects<'_>, frame: Addr) -> bool {
 /// Whether the object at `at` is of the builtin type with this name.
 fn is_of(objects: Objects<'_>, at: Addr, name: &str) -> bool {
     at.0 >= LOWEST && at.0.is_multiple_of(8) && objects.read_type_name_of(at).as_deref() == Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use memobj_process::memory::FakeMemory;
+
+    use super::*;
+
+    #[test]
+    fn copied_part_of_a_stack_is_read_from_its_copy() {
+        let mut memory = FakeMemory::new();
+        for word in 0..4 {
+            memory.put_u64(Addr(0x1000 + word * 8), word);
+        }
+        let words = [0x7f00_0000, 0x7f00_0100, 0x1000, 0x20, 0];
+        let stack = SavedStack::read(&memory, &words).unwrap();
+        assert_eq!(stack.copy(), Addr(0x1000)..Addr(0x1020));
+        assert_eq!(stack.in_place(), Addr(0x7f00_0020)..Addr(0x7f00_0100));
+        assert_eq!(stack.place(Addr(0x7f00_0018)), Addr(0x1018));
+        assert_eq!(stack.place(Addr(0x7f00_0020)), Addr(0x7f00_0020));
+        assert_eq!(stack.place(Addr(0x6f00_0000)), Addr(0x6f00_0000));
+    }
+
+    #[test]
+    fn other_words_describe_no_stack() {
+        let mut memory = FakeMemory::new();
+        memory.put_u64(Addr(0x1000), 0);
+        for words in [
+            // Not started; ended; running for the first time.
+            [0, 0, 0, 0, 0],
+            [0, 0x7f00_0100, 0, 0, 0],
+            [1, 0x7f00_0100, 0, 0, 0],
+            // It ends before it begins; its copy is longer than itself, not there, or has no bytes.
+            [0x7f00_0100, 0x7f00_0000, 0, 0, 0],
+            [0x7f00_0000, 0x7f00_0004, 0x1000, 8, 0],
+            [0x7f00_0000, 0x7f00_0100, 0x2000, 8, 0],
+            [0x7f00_0000, 0x7f00_0100, 0x1000, 0, 0],
+            [0x7f00_0000, u64::MAX, 0x1000, u64::MAX, 0],
+        ] {
+            assert_eq!(SavedStack::read(&memory, &words), None, "{words:x?}");
+        }
+    }
 }

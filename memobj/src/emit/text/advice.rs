@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
 use common::units::Bytes;
 
-use crate::holders::place_name::EXIT_CALLBACKS;
+use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
 
 /// Advice on growing objects.
 pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
@@ -35,7 +35,9 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
         }
-        _ if leak.waiting.as_deref().is_some_and(|waiting| waiting.starts_with("greenlet ")) => {
+        _ if &**holder == GREENLETS
+            || leak.waiting.as_deref().is_some_and(|waiting| waiting.starts_with("greenlet ")) =>
+        {
             "these greenlets never end: add a timeout where they wait, or kill them".into()
         }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),

@@ -187,6 +187,9 @@ impl CensusView<'_> {
                 None => line.push_apart(Tone::Plain, of),
             }
         }
+        if let (Some(share), Some(used)) = (coverage.malloc_ratio, coverage.malloc_used_bytes) {
+            line.push_apart(Tone::Plain, format!("{} of {} in use in malloc", percent(share), Bytes(used)));
+        }
         if let (Some(share), Some(rss)) = (coverage.rss_ratio, self.record.rss_bytes) {
             let objects = Bytes(coverage.objects_bytes);
             line.push_apart(
