@@ -16,6 +16,7 @@ use self::census_loop::CensusLoop;
 use self::outputs::Outputs;
 use crate::capture::CensusSource;
 use crate::config::{Config, Targets};
+use memobj_process::target::without_stops;
 
 /// The name of the tool in messages.
 const TOOL: &str = "memobj";
@@ -26,6 +27,9 @@ const TOOL: &str = "memobj";
 /// The failure that ended the run.
 pub fn run(config: &Config, source: &mut dyn CensusSource) -> Result<u8, Failure> {
     let outputs = Outputs::open(config)?;
+    // Who suspends memobj does not want to suspend the target with it.
+    common::signal::on_suspend(|suspend| without_stops(suspend))
+        .map_err(|error| Failure::new(format!("cannot catch signals: {error}"), ""))?;
     let command = match &config.targets {
         Targets::Command(command) => Some(command),
         Targets::File(_) | Targets::Processes(_) => None,
