@@ -16,7 +16,7 @@ use std::time::Duration;
 use memobj_process::addr::Addr;
 use memobj_process::info::{MappingKind, ProcessInfo};
 use memobj_process::memory::{CopyBuffer, Memory, PAGE_SIZE};
-use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target};
+use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target, without_stops};
 
 use crate::support::python::{Python, python};
 use crate::support::{Background, Tool, wait_for};
@@ -123,6 +123,7 @@ fn hold_process_until_killed() {
         println!("\n{word}");
         std::io::stdout().flush().unwrap();
     };
+    common::signal::on_suspend(|suspend| without_stops(suspend)).unwrap();
     let target = match Target::attach(pid) {
         Ok(target) => target,
         Err(error) => return said(&format!("refused {error}")),

@@ -1,4 +1,4 @@
-//! The memory control group of a process: cgroups(7), version 1 and 2.
+//! The control groups of a process: cgroups(7), version 1 and 2.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 /// From this value on, a limit means "no limit": version 1 writes a number near 2^63, rounded down to pages.
 pub const NO_LIMIT: u64 = 1 << 62;
 
-/// A control group with a memory controller.
+/// A control group with one of the controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryCgroup {
+pub struct ControlGroup {
     /// 1 or 2.
     pub version: u32,
     /// Its path in the hierarchy.
@@ -19,34 +19,34 @@ pub struct MemoryCgroup {
     pub mount: PathBuf,
 }
 
-impl MemoryCgroup {
-    /// Finds the group of a process; `None` if the process has exited, or no group is visible.
+impl ControlGroup {
+    /// Finds the group of a process that `controller` (`memory`, `cpu`) manages; `None` if the process has exited, or no group is visible.
     #[must_use]
-    pub fn for_process(pid: u32) -> Option<Self> {
+    pub fn for_process(pid: u32, controller: &str) -> Option<Self> {
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        Self::locate(&groups, &mounts)
+        Self::locate(controller, &groups, &mounts)
     }
 
     /// Finds the group in the texts of `/proc/PID/cgroup` and `mountinfo`.
     ///
-    /// A group of version 1's memory controller comes first: if both versions are mounted (hybrid), a controller is in only one
-    /// of them, and `/proc/PID/cgroup` lists `memory` by name only in version 1.
+    /// A group of version 1 comes first: if both versions are mounted (hybrid), a controller is in only one of them, and
+    /// `/proc/PID/cgroup` lists it by name only in version 1.
     #[must_use]
-    pub fn locate(groups: &str, mounts: &str) -> Option<Self> {
+    pub fn locate(controller: &str, groups: &str, mounts: &str) -> Option<Self> {
         let lines = || {
             groups.lines().filter_map(|line| {
                 let mut parts = line.splitn(3, ':');
                 Some((parts.next()?, parts.next()?, parts.next()?))
             })
         };
-        let one = lines().find(|(_, controllers, _)| controllers.split(',').any(|c| c == "memory"));
+        let one = lines().find(|(_, controllers, _)| controllers.split(',').any(|c| c == controller));
         let (version, path) = match one {
             Some((_, _, path)) => (1, path),
             None => (2, lines().find(|(id, controllers, _)| *id == "0" && controllers.is_empty())?.2),
         };
         let mount = mounts.lines().filter_map(Mount::parse).find(|mount| match version {
-            1 => mount.kind == "cgroup" && mount.options.split(',').any(|o| o == "memory"),
+            1 => mount.kind == "cgroup" && mount.options.split(',').any(|o| o == controller),
             _ => mount.kind == "cgroup2",
         })?;
         // In a container the mount shows a part of the hierarchy. The path may begin with the root of that part.
@@ -61,13 +61,13 @@ impl MemoryCgroup {
         self.folder.ancestors().take_while(|folder| folder.starts_with(&self.mount))
     }
 
-    /// The name of the file with a group's limit.
+    /// The name of the file with a group's limit of memory.
     #[must_use]
     pub const fn limit_file(&self) -> &'static str {
         if self.version == 1 { "memory.limit_in_bytes" } else { "memory.max" }
     }
 
-    /// The name of the file with a group's usage.
+    /// The name of the file with a group's usage of memory.
     #[must_use]
     pub const fn usage_file(&self) -> &'static str {
         if self.version == 1 { "memory.usage_in_bytes" } else { "memory.current" }
@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn hybrid_memory_cgroup_is_v1() {
-        let group = MemoryCgroup::locate("9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
+        let group =
+            ControlGroup::locate("memory", "9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
         assert_eq!((group.version, &*group.path), (1, "/a/b"));
         assert_eq!(group.folder, Path::new("/sys/fs/cgroup/memory/a/b"));
         let folders: Vec<&Path> = group.folders().collect();
@@ -114,11 +115,11 @@ mod tests {
     #[test]
     fn container_sees_its_own_cgroup() {
         let mounts = "30 24 0:26 /docker/abc /sys/fs/cgroup ro,nosuid shared:1 - cgroup2 cgroup rw\n";
-        let group = MemoryCgroup::locate("0::/docker/abc/worker\n", mounts).unwrap();
+        let group = ControlGroup::locate("memory", "0::/docker/abc/worker\n", mounts).unwrap();
         assert_eq!((group.version, group.folder.as_path()), (2, Path::new("/sys/fs/cgroup/worker")));
-        let inside = MemoryCgroup::locate("0::/worker\n", mounts).unwrap();
+        let inside = ControlGroup::locate("memory", "0::/worker\n", mounts).unwrap();
         assert_eq!(inside.folder, Path::new("/sys/fs/cgroup/worker"));
-        assert_eq!(MemoryCgroup::locate("0::/x\n", ""), None);
-        assert_eq!(MemoryCgroup::locate("garbage\n::\n", mounts), None);
+        assert_eq!(ControlGroup::locate("memory", "0::/x\n", ""), None);
+        assert_eq!(ControlGroup::locate("memory", "garbage\n::\n", mounts), None);
     }
 }

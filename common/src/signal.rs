@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Sent};
@@ -92,6 +92,26 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
+}
+
+/// Lets `around` decide when the program is suspended (SIGTSTP, Ctrl-Z): it is called for each such signal with a function that suspends the
+/// program and returns when it is continued. Does nothing if the signal was ignored at the program's start.
+///
+/// # Errors
+/// The system refuses a handler or a thread.
+pub fn on_suspend(mut around: impl FnMut(&mut dyn FnMut()) + Send + 'static) -> io::Result<()> {
+    if ignored_signals().contains(&SIGTSTP) {
+        return Ok(());
+    }
+    let mut signals = signal_hook::iterator::Signals::new([SIGTSTP])?;
+    let wait = move || {
+        for number in signals.forever() {
+            // It sends SIGSTOP, which cannot be refused.
+            around(&mut || drop(signal_hook::low_level::emulate_default_handler(number)));
+        }
+    };
+    std::thread::Builder::new().name("suspend".into()).stack_size(64 << 10).spawn(wait)?;
+    Ok(())
 }
 
 /// The signals that this program ignores since its start: proc_pid_status(5), `SigIgn`. Empty without `/proc`.

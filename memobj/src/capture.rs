@@ -23,7 +23,7 @@ use memobj_process::error::{Error, Stage};
 use memobj_process::info::ProcessSource;
 use memobj_process::memory::{AnyMemory, CopyBuffer, Memory, ProcMem};
 use memobj_process::snapshot;
-use memobj_process::target::{FrozenProcess, MAX_STOPS, STOP_LIMIT, Target, core_file};
+use memobj_process::target::{FrozenProcess, MAX_STOPS, STOP_LIMIT, StopLimits, Target, core_file};
 
 use crate::census::Census;
 use crate::census::clock::{clocks_at, read_clocks};
@@ -165,13 +165,13 @@ impl CensusSource for Capturer {
             Err(error) if error.out_of_memory && options.save.is_none() => {
                 // Memory is short, and the buffers are too small: give them back.
                 self.buffers = CopyBuffer::default();
-                Err(LiveReason::Memory)
+                Err(NoCopy { reason: LiveReason::Memory, paused: Duration::ZERO })
             }
             census => census?,
         };
         let census = match census {
             Ok(census) => census,
-            Err(reason) => count_live(&attached, reason, options, leaks, begun)?,
+            Err(without) => count_live(&attached, without, options, leaks, begun)?,
         };
         state.attached = Some(attached);
         Ok(census)
@@ -196,6 +196,14 @@ impl CensusSource for Capturer {
     }
 }
 
+/// Why there is no copy to count.
+#[derive(Debug, Clone, Copy)]
+struct NoCopy {
+    reason: LiveReason,
+    /// How long the process was paused in vain.
+    paused: Duration,
+}
+
 impl Capturer {
     /// Copies the memory of the process and counts the copy, or says why the process must be read while it runs.
     fn copy_and_count(
@@ -204,39 +212,48 @@ impl Capturer {
         options: &CensusOptions,
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
-    ) -> Result<Result<Census, LiveReason>, Error> {
+    ) -> Result<Result<Census, NoCopy>, Error> {
         let limit = match options.stop {
-            StopPolicy::Never => return Ok(Err(LiveReason::Asked)),
-            StopPolicy::Always => None,
-            StopPolicy::IfAwake { at_most } => {
-                let census = self.count_asleep(attached, options, leaks.as_deref_mut(), begun)?;
-                if let Some(census) = census {
-                    return Ok(Ok(census));
-                }
-                at_most
+            StopPolicy::Never => {
+                return Ok(Err(NoCopy { reason: LiveReason::Asked, paused: Duration::ZERO }));
             }
+            StopPolicy::Always => return self.stop_and_count(attached, None, options, leaks, begun).map(Ok),
+            StopPolicy::IfAwake { at_most } => at_most,
         };
-        if limit.is_some_and(|limit| attached.target.estimate().pause > limit) {
-            return Ok(Err(LiveReason::MaxPause));
+        let mut paused = Duration::ZERO;
+        if let Some(census) = self.count_asleep(attached, paused, options, leaks.as_deref_mut(), begun)? {
+            return Ok(Ok(census));
         }
-        self.stop_and_count(attached, options, leaks, begun).map(Ok)
+        if limit != Some(Duration::ZERO) {
+            match self.stop_and_count(attached, limit, options, leaks.as_deref_mut(), begun) {
+                Err(error) if limit.is_some() && error.paused_in_vain.is_some() => {
+                    paused = error.paused_in_vain.unwrap_or_default();
+                }
+                census => return census.map(Ok),
+            }
+        }
+        if !paused.is_zero()
+            && let Some(census) = self.count_asleep(attached, paused, options, leaks, begun)?
+        {
+            return Ok(Ok(census));
+        }
+        Ok(Err(NoCopy { reason: LiveReason::MaxPause, paused }))
     }
 
-    /// Copies the memory of the process while it sleeps, and counts the copy. `None` if it does not sleep that long.
+    /// Copies the memory of the process while it sleeps, and counts the copy. `None` if it does not sleep that long. `paused` is the time
+    /// that it was paused before, in vain.
     fn count_asleep(
         &mut self,
         AttachedPython { target, python }: &mut AttachedPython,
+        paused: Duration,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
         let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
         let Some(still) = target.freeze_asleep(&mut self.buffers, is_consistent)? else { return Ok(None) };
-        let context = CaptureContext {
-            at: Instant::now(),
-            pause: Some(Duration::ZERO),
-            ..CaptureContext::new(CaptureMethod::Quiet, begun)
-        };
+        let context =
+            CaptureContext { pause: Some(paused), ..CaptureContext::new(CaptureMethod::Quiet, begun) };
         match self.count_copy(still, python, context, options, leaks) {
             Err(error) if error.stage == stage::LAYOUT => Ok(None),
             census => census.map(Some),
@@ -247,29 +264,35 @@ impl Capturer {
     fn stop_and_count(
         &mut self,
         AttachedPython { target, python }: &mut AttachedPython,
+        longest: Option<Duration>,
         options: &CensusOptions,
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Census, Error> {
         let (mut attempts, mut pause, mut limit) = (0, Duration::ZERO, STOP_LIMIT);
         loop {
-            let frozen = target.freeze(&mut self.buffers, limit, |memory| !is_collecting(memory, python));
+            let limits =
+                StopLimits { stop: limit, pause: longest.map(|longest| longest.saturating_sub(pause)) };
+            let frozen = target.freeze(&mut self.buffers, limits, |memory| !is_collecting(memory, python));
             let still = match frozen {
                 // On a busy machine a thread may have to wait for a processor before it stops.
-                Err(error) if is_slow_stop(&error) && limit < MAX_STOP => {
+                Err(error) if longest.is_none() && error.paused_in_vain.is_some() && limit < MAX_STOP => {
+                    pause += error.paused_in_vain.unwrap_or_default();
                     limit *= 2;
                     attempts += 1;
                     continue;
                 }
-                frozen => frozen?,
+                Err(error) => {
+                    let paused_in_vain = error.paused_in_vain.map(|in_vain| in_vain + pause);
+                    return Err(Error { paused_in_vain, ..error });
+                }
+                Ok(still) => still,
             };
-            let resumed = Instant::now();
             attempts += still.copy.stops;
             pause += still.copy.pause.unwrap_or_default();
             let context = CaptureContext {
                 attempts: attempts.into(),
                 pause: Some(pause),
-                at: still.copy.pause.and_then(|pause| resumed.checked_sub(pause)).unwrap_or(resumed),
                 ..CaptureContext::new(CaptureMethod::Stopped, begun)
             };
             match self.count_copy(still, python, context, options, leaks.as_deref_mut()) {
@@ -291,12 +314,15 @@ impl Capturer {
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
     ) -> Result<Census, Error> {
+        let age = still.at.and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        let at = Instant::now().checked_sub(age).unwrap_or(context.begun);
         let census = python.read(&still.memory).and_then(|runtime| {
             if let Some(path) = &options.save {
                 still.saved_addresses = python.location.landmarks();
                 snapshot::save(&still, path)?;
             }
             let context = CaptureContext {
+                at,
                 lost_pages: still.copy.lost_pages,
                 residence: still.residence.as_ref().filter(|_| options.memory),
                 clocks: Some(read_clocks(still.info.id)),
@@ -315,11 +341,6 @@ impl Capturer {
 fn is_collecting(memory: &ProcMem, python: &DetectedPython) -> bool {
     // Unreadable memory cannot be copied either, which is reported then.
     Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
-}
-
-/// Whether a stop failed for its time limit alone.
-fn is_slow_stop(error: &Error) -> bool {
-    error.stage == Stage::COPY && !error.exited && !error.out_of_memory
 }
 
 /// Counts the objects of a running process, and keeps nothing for another census.
@@ -359,7 +380,7 @@ fn find_and_count<'s>(
 /// Counts a process while it runs.
 fn count_live(
     AttachedPython { target, python }: &AttachedPython,
-    reason: LiveReason,
+    NoCopy { reason, paused }: NoCopy,
     options: &CensusOptions,
     leaks: Option<&mut LeakTracker>,
     begun: Instant,
@@ -371,6 +392,7 @@ fn count_live(
         clocks: Some(read_clocks(id)),
         cmdline: read_cmdline(id.pid, options),
         live_reason: Some(reason),
+        pause: (!paused.is_zero()).then_some(paused),
         ..CaptureContext::new(CaptureMethod::Live, begun)
     };
     let mut attempts = 1;

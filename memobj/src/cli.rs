@@ -12,8 +12,8 @@ use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, StopPolicy, Targets, TextOptions,
-    WatchOptions,
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, StopPolicy, Targets,
+    TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::survivors::MAX_CENSUSES;
@@ -104,7 +104,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"], help_heading = "When")]
     pub no_stop: bool,
 
-    /// Read the process while it runs if a pause would exceed TIME; 0 never pauses it
+    /// Pause the process for at most TIME, and read it while it runs if a copy takes longer; 0 never pauses it [default: 250ms]
     #[arg(long, value_name = "TIME", value_parser = parse_pause, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub max_pause: Option<Duration>,
 
@@ -218,7 +218,9 @@ impl Args {
                 scope: self.scope,
                 stop: match self.no_stop {
                     true => StopPolicy::Never,
-                    false => StopPolicy::IfAwake { at_most: self.max_pause },
+                    // A snapshot needs a copy, however long that takes.
+                    false if self.save_snapshot.is_some() => StopPolicy::IfAwake { at_most: None },
+                    false => StopPolicy::IfAwake { at_most: Some(self.max_pause.unwrap_or(MAX_PAUSE)) },
                 },
                 locate: self.locate,
                 // The search for leaks uses the account to explain a growing resident set. It needs a stop.
@@ -292,7 +294,8 @@ warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio
 
 Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
 The copy counts if the kernel's counters prove that no thread ran meanwhile. If none succeeds within some 50 ms and the time of two copies, \
-memobj pauses the program for a copy, about 0.2 ms per MB. In that case a system call in which the program waits may end with EINTR, as with \
+memobj pauses the program for a copy, about 0.2 to 0.4 ms per MB, and for 250 ms at most: then the program runs on, whatever memobj waits for, \
+and is read while it runs. While it is paused, a system call in which the program waits may end with EINTR, as with \
 any stop; Python repeats such calls, C code may not. (signal.sigtimedwait alone returns a signal that never came, if its \
 timeout ends during the pause.) --max-pause 0 forbids the pause: a program that does not sleep is read while it runs, and memory that \
 changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
@@ -423,7 +426,8 @@ mod tests {
         assert!(parse(&["-p", "1", "--max-pause=-1"]).is_err());
         assert_eq!(never, StopPolicy::IfAwake { at_most: Some(Duration::ZERO) });
         assert_eq!((limited.scope, limited.locate), (Scope::Tracked, Some(LocateMethod::Cookie)));
-        assert_eq!(census(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
+        let saving = census(&["-p", "1", "--save-snapshot", "x"]);
+        assert_eq!((saving.save, saving.stop), (Some("x".into()), StopPolicy::IfAwake { at_most: None }));
         assert_eq!((&plain.holders, plain.caches), (&None, None));
         let caching = |bytes| Some(CacheOptions { max_item_bytes: bytes });
         assert_eq!(census(&["-p", "1", "--caches"]).caches, caching(1 << 20));

@@ -107,12 +107,16 @@ pub struct WatchOptions {
     pub additions: Option<u64>,
 }
 
+/// The longest pause without another choice: a quarter of the second after which the most impatient health checks and heartbeats give up. A
+/// copy of half a gigabyte fits.
+pub const MAX_PAUSE: Duration = Duration::from_millis(250);
+
 /// Whether a process may be stopped while its memory is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopPolicy {
     /// If no copy succeeds while all its threads sleep, which needs no stop.
     IfAwake {
-        /// If the estimated pause is longer, it is read while it runs instead. `None` is no limit.
+        /// The longest pause of a census. If a copy takes longer, it is read while it runs instead. `None` is no limit.
         at_most: Option<Duration>,
     },
     /// For each copy.
@@ -123,7 +127,7 @@ pub enum StopPolicy {
 
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self::IfAwake { at_most: None }
+        Self::IfAwake { at_most: Some(MAX_PAUSE) }
     }
 }
 

@@ -331,6 +331,9 @@ asyncio.run(main())
     assert_untouched(bot.pid());
     let (busy, _) = started(python, BUSY, &[]);
     assert_eq!(how(busy.pid(), &[]), ("stopped".into(), None, Some(true)));
-    assert_eq!(how(busy.pid(), &["--max-pause", "0"]), ("live".into(), Some("max_pause".into()), None));
+    for limit in ["0", "1ms"] {
+        let live = ("live".into(), Some("max_pause".into()), None);
+        assert_eq!(how(busy.pid(), &["--max-pause", limit]), live, "{limit}");
+    }
     assert_untouched(busy.pid());
 }

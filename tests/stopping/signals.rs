@@ -175,3 +175,37 @@ fn parent_learns_of_kill_during_hold() {
     // It is a child of ours, and we are who traced it: its end was not taken note of on the way.
     assert_eq!(process.finish(PATIENCE).signal(), Some(9));
 }
+
+#[test]
+fn suspended_holder_resumes_target() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, super::COUNTING, &["5"]);
+    let mut holder = super::holder(process.pid(), &[]);
+    holder.wait_line("held ");
+    holder.signal(Signal::TSTP);
+    wait_until(PATIENCE, "a suspended holder", || states(holder.pid()).iter().all(|&state| state == 'T'));
+    assert_untouched(process.pid());
+    assert_counts_on(&mut process);
+}
+
+#[test]
+fn suspended_memobj_goes_on_when_continued() {
+    let Some(python) = python().filter(|python| python.version >= (3, 8)) else {
+        crate::skip!("no Python that memobj knows")
+    };
+    let (process, _) = started(python, "print('ready', flush=True)\nwhile True: pass", &[]);
+    let pid = process.pid().to_string();
+    let mut memobj = crate::support::Tool::ours("memobj").args(["-i", "50ms", "-p", &pid]).start();
+    for _ in 0..3 {
+        let before = memobj.records().len();
+        wait_until(PATIENCE, "another census", || memobj.records().len() > before);
+        memobj.signal(Signal::TSTP);
+        wait_until(PATIENCE, "its stop", || states(memobj.pid()).iter().all(|&state| state == 'T'));
+        assert_untouched(process.pid());
+        memobj.signal(Signal::CONT);
+    }
+    let before = memobj.records().len();
+    wait_until(PATIENCE, "another census", || memobj.records().len() > before);
+    assert!(memobj.wait_line("{").contains("census"));
+    assert_untouched(process.pid());
+}

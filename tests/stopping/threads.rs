@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use memobj_process::memory::CopyBuffer;
-use memobj_process::target::{STOP_LIMIT, Target};
+use memobj_process::target::{STOP_LIMIT, StopLimits, Target};
 
 use super::{COUNTING, assert_counts_on, assert_untouched, field, started};
 use crate::support::python::python;
@@ -98,6 +98,7 @@ fn stop_gives_up_at_time_limit() {
     assert!(took < Duration::from_millis(1500), "{took:?}");
     assert!(!error.exited && !target.has_ended());
     assert_eq!(field(process.pid(), "status", "TracerPid"), 0);
+    assert_eq!(error.paused_in_vain, Some(Duration::ZERO), "the other thread is not paused for nothing");
 
     // When the child has ended, the thread is not stopped after all, and the next stop succeeds.
     wait_until(PATIENCE, "the end of vfork", || !super::states(process.pid()).contains(&'D'));
@@ -106,4 +107,43 @@ fn stop_gives_up_at_time_limit() {
     assert_eq!(frozen.copy.threads, 2);
     assert_counts_on(&mut process);
     assert_untouched(process.pid());
+}
+
+#[test]
+fn target_runs_on_when_its_time_is_over() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, COUNTING, &["2"]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    for pause in [Duration::from_millis(50), Duration::from_millis(100)] {
+        let limits = StopLimits { stop: STOP_LIMIT, pause: Some(pause) };
+        let mut buffer = CopyBuffer::new();
+        let error = target.freeze(&mut buffer, limits, |_| {
+            // We are as slow as can be: it is not us who resume it.
+            assert_counts_on(&mut process);
+            true
+        });
+        let paused = error.unwrap_err().paused_in_vain.expect("the limit is the reason");
+        // The promise is 10 ms; a machine that is busy with other tests may take longer.
+        assert!(
+            paused >= pause / 2 && paused < pause + Duration::from_millis(500),
+            "{paused:?} of {pause:?}"
+        );
+        assert!(buffer.populated_bytes() > 0, "the buffer is given back");
+        assert_untouched(process.pid());
+    }
+    // What does not fit is not begun.
+    let mut looks = 0;
+    let limits = StopLimits { stop: STOP_LIMIT, pause: Some(Duration::from_micros(100)) };
+    let error = target.freeze(&mut CopyBuffer::new(), limits, |_| {
+        looks += 1;
+        true
+    });
+    assert_eq!((error.unwrap_err().paused_in_vain, looks), (Some(Duration::ZERO), 0));
+    // What fits is done.
+    let limits = StopLimits { stop: Duration::from_secs(10), pause: Some(Duration::from_secs(10)) };
+    let frozen = target.freeze(&mut CopyBuffer::new(), limits, |_| true).unwrap();
+    assert!(
+        frozen.copy.threads == 3 && frozen.copy.pause.is_some_and(|pause| pause < Duration::from_secs(10))
+    );
+    assert_counts_on(&mut process);
 }

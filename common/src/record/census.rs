@@ -88,7 +88,8 @@ record! {
         pub attempts: Option<u64>,
         /// `true` if the garbage collector was running at the moment of the census: some objects may be missing; `null` if unknown.
         pub in_collection: Option<bool>,
-        /// The total pause of the process over all attempts: 0 for a copy made while it slept; `null` for a census without a copy.
+        /// The total pause of the process over all attempts: 0 for a copy made while it slept; `null` if it was read while it
+        /// ran, unless it was paused before for a copy that took too long.
         pub pause_seconds: Option<f64>,
         /// The duration of the census.
         pub duration_seconds: Option<f64>,

@@ -1,6 +1,7 @@
 //! Why something could not be done, and what the user can do about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use common::cli::{EXIT_TROUBLE, Failure};
 use common::units::Bytes;
@@ -46,6 +47,8 @@ pub struct Error {
     pub is_transient: bool,
     /// Whether memory was short. Reading the process while it runs needs less.
     pub out_of_memory: bool,
+    /// If the process could not be paused for as short a time as was permitted: how long it was paused in vain.
+    pub paused_in_vain: Option<Duration>,
 }
 
 impl Error {
@@ -59,6 +62,7 @@ impl Error {
             exited: false,
             is_transient: false,
             out_of_memory: false,
+            paused_in_vain: None,
         }
     }
 

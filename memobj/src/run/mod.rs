@@ -17,6 +17,7 @@ use self::census_loop::CensusLoop;
 pub use self::census_worker::CensusWorker;
 use self::outputs::Outputs;
 use crate::config::{Config, Targets};
+use memobj_process::target::without_stops;
 
 /// The name of the tool in messages.
 const TOOL: &str = "memobj";
@@ -27,6 +28,9 @@ const TOOL: &str = "memobj";
 /// The failure that ended the run.
 pub fn run<'a>(config: &'a Config, worker: CensusWorker<'a>) -> Result<u8, Failure> {
     let outputs = Outputs::open(config)?;
+    // Who suspends memobj does not want to suspend the target with it.
+    common::signal::on_suspend(|suspend| without_stops(suspend))
+        .map_err(|error| Failure::new(format!("cannot catch signals: {error}"), ""))?;
     let command = match &config.targets {
         Targets::Command(command) => Some(command),
         Targets::File(_) | Targets::Processes(_) => None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::cgroup::{self, MemoryCgroup};
+use common::cgroup::{self, ControlGroup};
 use common::process::ProcessId;
 use common::record::Cgroup;
 use rustix::fs::{Mode, OFlags};
@@ -30,7 +30,7 @@ impl Cgroups {
         if !known {
             // Also drops the groups of roots that exited.
             self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * REFRESH_INTERVAL);
-            self.found.insert(id, (now, MemoryCgroup::for_process(id.pid).map(OpenCgroup::open)));
+            self.found.insert(id, (now, ControlGroup::for_process(id.pid, "memory").map(OpenCgroup::open)));
         }
         let (_, group) = self.found.get(&id)?;
         group.as_ref().map(OpenCgroup::read)
@@ -52,7 +52,7 @@ struct OpenCgroup {
 }
 
 impl OpenCgroup {
-    fn open(group: MemoryCgroup) -> Self {
+    fn open(group: ControlGroup) -> Self {
         let file = |one: &str, two: &str| {
             OpenFile::open(&group.folder.join(if group.version == 1 { one } else { two }))
         };
@@ -133,7 +133,7 @@ mod tests {
         std::fs::write(folder.join("memory.current"), "300\n").unwrap();
         std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
         std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
-        let group = MemoryCgroup { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
+        let group = ControlGroup { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
         let read = OpenCgroup::open(group).read();
         assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
         assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
@@ -145,7 +145,7 @@ mod tests {
         std::fs::write(mount.path().join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "77\n").unwrap();
         let folder = mount.path().to_owned();
-        let group = MemoryCgroup { version: 1, path: "/".into(), mount: folder.clone(), folder };
+        let group = ControlGroup { version: 1, path: "/".into(), mount: folder.clone(), folder };
         let group = OpenCgroup::open(group);
         assert_eq!((group.read().limit_bytes, group.read().current_bytes), (None, Some(77)));
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "78\n").unwrap();

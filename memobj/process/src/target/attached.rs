@@ -13,6 +13,7 @@ use common::units;
 use super::access_errors::{self, Attempt, named};
 use super::available_memory::AvailableMemory;
 use super::copy_source::{Copied, CopyError, CopySource, readable};
+use super::cpu_quota::CpuQuota;
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
 use super::mapped_files::MappedFiles;
 use super::page_map::{OwnPages, PageMap, is_copied};
@@ -58,6 +59,22 @@ pub struct Target {
     /// Nanoseconds that the last copy took for a mebibyte.
     rate: u64,
     records_residence: bool,
+}
+
+/// How long a process may be paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopLimits {
+    /// Until all its threads are stopped.
+    pub stop: Duration,
+    /// In all, with all repetitions. Then it runs on, whatever we do. `None` is no limit.
+    pub pause: Option<Duration>,
+}
+
+impl From<Duration> for StopLimits {
+    /// No limit but that until all its threads are stopped.
+    fn from(stop: Duration) -> Self {
+        Self { stop, pause: None }
+    }
 }
 
 /// Size and duration of a copy.
@@ -124,10 +141,14 @@ impl Target {
     /// # Errors
     /// If it has exited, a thread does not stop, or permission is missing. Then all its threads run.
     pub fn stop(&self, limit: Duration) -> Result<StoppedProcess, Error> {
+        self.stop_within(limit.into())
+    }
+
+    fn stop_within(&self, limits: StopLimits) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
         let page_map = PageMap::open(pid);
-        let stop = retry_while_traced(pid, || PtraceStop::stop(pid, limit))
-            .map_err(|error| self.stop_error(error, limit))?;
+        let stop = retry_while_traced(pid, || PtraceStop::stop(pid, limits.stop, limits.pause))
+            .map_err(|error| self.stop_error(error, limits.stop))?;
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }
@@ -198,7 +219,7 @@ impl Target {
         let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
         let copied = match source.copy(buffer, has_file, &mut goes_on) {
             Ok(copied) => copied,
-            Err(CopyError::Abandoned) => return Ok(None),
+            Err(CopyError::Abandoned(_)) => return Ok(None),
             // Since the buffer was prepared, it ran and allocated more.
             Err(CopyError::BufferFull) => {
                 self.refresh()?;
@@ -227,60 +248,101 @@ impl Target {
     /// again later, at most [`MAX_STOPS`] times, and then copied as it is.
     ///
     /// # Errors
-    /// As [`stop`](Self::stop), or if memory is short ([`Error::out_of_memory`]).
+    /// As [`stop`](Self::stop), if memory is short ([`Error::out_of_memory`]), or if the limits do not suffice
+    /// ([`Error::paused_in_vain`]). If that is foreseen, it is not paused at all.
     pub fn freeze(
         &mut self,
         buffer: &mut CopyBuffer,
-        limit: Duration,
+        limits: impl Into<StopLimits>,
         mut is_consistent: impl FnMut(&ProcMem) -> bool,
     ) -> Result<FrozenProcess, Error> {
+        let limits: StopLimits = limits.into();
         self.refresh()?;
-        self.make_room(buffer)?;
-        let mut wait = FIRST_WAIT;
-        let mut stops = 0;
+        let mut estimate = self.make_room(buffer)?.pause;
+        let (mut wait, mut stops, mut paused) = (FIRST_WAIT, 0, Duration::ZERO);
         loop {
-            let mut stopped = self.stop(limit)?;
+            let left = limits.pause.map(|longest| longest.saturating_sub(paused));
+            if let Some(left) = left {
+                self.check_time(estimate, left, paused)?;
+            }
+            let stopped = self.stop_within(StopLimits { pause: left, ..limits });
+            let mut stopped = stopped.map_err(|error| Error {
+                paused_in_vain: error.paused_in_vain.map(|in_vain| in_vain + paused),
+                ..error
+            })?;
             stops += 1;
             let was_consistent = is_consistent(stopped.memory());
             if stops < MAX_STOPS && !was_consistent {
-                let _ = stopped.resume();
+                paused += stopped.resume();
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 continue;
             }
             let begun = Instant::now();
+            let end = left.and_then(|left| stopped.stop.begun.checked_add(left));
             let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-            let copied = stopped.source.copy(buffer, has_file, &mut || true);
-            if let Ok(copied) = &copied {
-                self.note_rate(copied.builder.used_bytes(), begun.elapsed());
-            }
+            let mut goes_on = || end.is_none_or(|end| Instant::now() < end);
+            let copied = stopped.source.copy(buffer, has_file, &mut goes_on);
+            let took = begun.elapsed();
             let with_residence = self.records_residence && copied.is_ok();
             let residence = with_residence.then(|| stopped.source.read_residence()).flatten();
             let (threads, at) = (stopped.threads(), SystemTime::now());
-            let pause = Some(stopped.resume());
+            let (pause, time_over) = stopped.release();
+            paused += pause;
             match copied {
                 Ok(copied) => {
+                    self.note_rate(copied.builder.used_bytes(), took);
+                    if time_over {
+                        *buffer = copied.builder.into_buffers();
+                        return Err(self.too_long(paused));
+                    }
                     let lost_pages = copied.lost_pages;
                     let pages = (copied.builder.used_bytes() / PAGE_SIZE) as u64;
                     if lost_pages > 0 && lost_pages == pages {
                         *buffer = copied.builder.into_buffers();
                         return Err(self.exited(Stage::COPY));
                     }
+                    let pause = Some(paused);
                     let copy =
                         CopyInfo { pause, stops, was_consistent, threads, lost_pages, missing_bytes: 0 };
                     return Ok(FrozenProcess { residence, ..self.frozen(copied, at, copy) });
                 }
-                Err(_) if stops < MAX_STOPS => {
-                    self.refresh()?;
-                    self.make_room(buffer)?;
+                Err(CopyError::Abandoned(bytes)) => {
+                    self.note_rate(bytes, took);
+                    return Err(self.too_long(paused));
                 }
-                Err(_) => {
+                Err(CopyError::BufferFull) if stops < MAX_STOPS => {
+                    self.refresh()?;
+                    estimate = self.make_room(buffer)?.pause;
+                }
+                Err(CopyError::BufferFull) => {
                     return Err(self.error(
                         "allocated memory faster than its copy could grow",
                         "try again, or read without a pause (`--no-stop`)",
                     ));
                 }
             }
+        }
+    }
+
+    /// Whether a pause of the estimated length fits into the time that is left, and into our own time on the processors.
+    fn check_time(&mut self, estimate: Duration, left: Duration, paused: Duration) -> Result<(), Error> {
+        let quota = CpuQuota::now();
+        if estimate <= left && quota.is_none_or(|quota| quota.fits(estimate)) {
+            // We begin with a whole period before us.
+            quota.map(|quota| quota.period).into_iter().for_each(std::thread::sleep);
+            return Ok(());
+        }
+        // One copy may have been slow by chance: the next pause is judged by less of that.
+        self.rate -= self.rate.saturating_sub(FIRST_RATE) / 4;
+        Err(self.too_long(paused))
+    }
+
+    fn too_long(&self, paused: Duration) -> Error {
+        let hint = "permit a longer pause (`--max-pause`), or read without a pause (`--no-stop`)";
+        Error {
+            paused_in_vain: Some(paused),
+            ..self.error("a copy takes longer than it may be paused", hint)
         }
     }
 
@@ -369,15 +431,16 @@ impl Target {
             StopError::NoThread(error) => {
                 self.error(&format!("cannot start a thread to pause it: {error}"), "close other programs")
             }
-            StopError::Timeout(thread) => {
+            StopError::Timeout(thread, paused) => {
                 let why = match thread {
                     None => "it is starting another program".to_owned(),
                     Some((tid, name, state)) => format!("its thread {tid} ({name}) is in state {state}"),
                 };
-                self.error(
+                let error = self.error(
                     &format!("did not stop within {} ms: {why}", limit.as_millis()),
                     "it runs on unharmed; try again, or read without a pause (`--no-stop`)",
-                )
+                );
+                Error { paused_in_vain: Some(paused), ..error }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fmt, fs};
 
-use common::cgroup::{self, MemoryCgroup};
+use common::cgroup::{self, ControlGroup};
 use common::units;
 
 /// Bytes that a copy leaves free.
@@ -24,7 +24,7 @@ impl AvailableMemory {
     #[must_use]
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let group = MemoryCgroup::for_process(std::process::id());
+        let group = ControlGroup::for_process(std::process::id(), "memory");
         Self { machine_bytes: available(&text), group_bytes: group.as_ref().and_then(of_group) }
     }
 
@@ -56,12 +56,12 @@ fn available(meminfo: &str) -> Option<u64> {
     value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-fn of_group(group: &MemoryCgroup) -> Option<u64> {
+fn of_group(group: &ControlGroup) -> Option<u64> {
     group.folders().filter_map(|folder| left(group, folder)).min()
 }
 
 /// The rest of one group's limit.
-fn left(group: &MemoryCgroup, folder: &Path) -> Option<u64> {
+fn left(group: &ControlGroup, folder: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
     let limit = number(group.limit_file()).filter(|&limit| limit < cgroup::NO_LIMIT)?;
@@ -83,7 +83,7 @@ mod tests {
         for (name, text) in files {
             fs::write(mount.path().join(name), text).unwrap();
         }
-        of_group(&MemoryCgroup { version, path: "/a/b".into(), folder, mount: mount.path().to_owned() })
+        of_group(&ControlGroup { version, path: "/a/b".into(), folder, mount: mount.path().to_owned() })
     }
 
     #[test]

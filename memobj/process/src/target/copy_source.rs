@@ -21,8 +21,8 @@ const MAX_PARTS: usize = 256;
 pub(super) enum CopyError {
     /// The process has more memory than the buffer.
     BufferFull,
-    /// The caller did not want it any more.
-    Abandoned,
+    /// The caller did not want it any more, after this number of bytes.
+    Abandoned(usize),
 }
 
 impl From<BufferFull> for CopyError {
@@ -130,7 +130,7 @@ impl Copier<'_> {
             let count = left.min(CHUNK / PAGE_SIZE);
             let length = count * PAGE_SIZE;
             if !goes_on() {
-                return Err(CopyError::Abandoned);
+                return Err(CopyError::Abandoned(self.builder.used_bytes()));
             }
             // Batches are faster, but give the process its own copy of each page that it shares with a fork.
             if pages.exclusive && self.can_batch {

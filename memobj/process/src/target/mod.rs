@@ -5,6 +5,7 @@ mod attached;
 mod available_memory;
 mod copy_source;
 pub mod core_file;
+mod cpu_quota;
 mod frozen_process;
 mod mapped_files;
 mod page_map;
@@ -17,6 +18,7 @@ mod smaps;
 mod stopped;
 pub mod watchpoint;
 
-pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, Target};
+pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, StopLimits, Target};
 pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};
+pub use ptrace::without_stops;
 pub use stopped::StoppedProcess;

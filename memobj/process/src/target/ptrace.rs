@@ -5,10 +5,14 @@
 //! thread of the target does not stop in time (in vfork(2), or waiting for a dead disk), ours exits: there is no other way to release a
 //! thread that was seized and has not stopped. If memobj is killed, its threads exit too.
 //!
+//! The longest pause is kept by the same thread: it releases the target when the time is over, whatever the thread that copies waits for.
+//! Threads in state D could not be stopped, so their states are looked at before any thread is interrupted.
+//!
 //! All waits peek (`WNOWAIT`): after a real wait the kernel regards the stop as handled, and drops the signal that caused it. Peeking also
 //! leaves the exit of a process to its parent, which may be another thread of ours.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,8 +33,35 @@ const PTRACE_EVENT_STOP: i32 = 128;
 const SPIN_LIMIT: Duration = Duration::from_micros(300);
 /// How much longer than the limit our own thread may take to report: the kernel may block it during an execve(2).
 const GRACE: Duration = Duration::from_millis(500);
+/// How long it takes to release a thread.
+const RELEASE_TIME: Duration = Duration::from_micros(5);
+/// The pause between two looks at threads in state D.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(2);
 /// How long the kernel may take to release the threads of a tracer that has exited.
 const RELEASE_LIMIT: Duration = Duration::from_millis(200);
+
+/// How often a tracing thread looks whether it has to end its pause early.
+const LET_GO_PAUSE: Duration = Duration::from_millis(5);
+
+/// The number of tracing threads that may have paused something.
+static TRACING: AtomicUsize = AtomicUsize::new(0);
+/// Whether they release all that they have paused, and pause nothing.
+static LETS_GO: AtomicBool = AtomicBool::new(false);
+
+/// Resumes all processes that are paused, and pauses none while `f` runs: what may stop ourselves.
+pub fn without_stops(f: impl FnOnce()) {
+    LETS_GO.store(true, Ordering::SeqCst);
+    let deadline = Instant::now() + RELEASE_LIMIT;
+    while TRACING.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    f();
+    LETS_GO.store(false, Ordering::SeqCst);
+}
+
+fn lets_go() -> bool {
+    LETS_GO.load(Ordering::SeqCst)
+}
 
 /// Why a process could not be paused.
 #[derive(Debug)]
@@ -39,8 +70,8 @@ pub(super) enum StopError {
     Exited,
     /// The kernel refused permission.
     Refused(io::Error),
-    /// A thread did not stop in time: its number, name and state.
-    Timeout(Option<(u32, String, ProcessState)>),
+    /// A thread did not stop in time: its number, name and state. The time during which others were paused, from the first request on.
+    Timeout(Option<(u32, String, ProcessState)>, Duration),
     /// Our own thread could not be created.
     NoThread(io::Error),
 }
@@ -60,12 +91,21 @@ enum ThreadStop {
     Exited,
 }
 
+/// The end of a pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Release {
+    /// The moment at which the last thread was released.
+    pub at: Instant,
+    /// Whether the longest pause was over before anybody asked for the release.
+    pub time_over: bool,
+}
+
 /// A process whose threads are all paused. Dropping it resumes them.
 #[derive(Debug)]
 pub(super) struct PtraceStop {
     pid: u32,
     /// Our thread, which releases it when the sender is dropped.
-    tracer: Option<(Sender<()>, JoinHandle<Instant>)>,
+    tracer: Option<(Sender<()>, JoinHandle<Release>)>,
     /// When the first thread was asked to stop.
     pub begun: Instant,
     /// The number of paused threads.
@@ -73,13 +113,15 @@ pub(super) struct PtraceStop {
 }
 
 impl PtraceStop {
-    /// Pauses every thread of the process within `limit`.
-    pub fn stop(pid: u32, limit: Duration) -> Result<Self, StopError> {
+    /// Pauses every thread of the process within `limit`, for `longest` at most.
+    pub fn stop(pid: u32, limit: Duration, longest: Option<Duration>) -> Result<Self, StopError> {
+        let limit = longest.map_or(limit, |longest| limit.min(longest));
+        await_interruptible(pid, limit)?;
         let (report, reported) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("tracer".to_owned())
-            .spawn(move || run_tracer(pid, limit, &report, &released))
+            .spawn(move || run_tracer(pid, (limit, longest), &report, &released))
             .map_err(StopError::NoThread)?;
         match reported.recv_timeout(limit.saturating_add(GRACE)) {
             Ok(Ok((begun, threads))) => Ok(Self { pid, tracer: Some((release, thread)), begun, threads }),
@@ -89,21 +131,24 @@ impl PtraceStop {
                 Err(error)
             }
             // Our thread is blocked in the kernel. It exits when it finds that nothing receives its report.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(StopError::Timeout(None)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(StopError::Timeout(None, limit.saturating_add(GRACE)))
+            }
         }
     }
 
-    /// Resumes it, and returns the moment of the last release.
-    pub fn release(mut self) -> Instant {
+    /// Resumes it.
+    pub fn release(mut self) -> Release {
         self.end()
     }
 
-    fn end(&mut self) -> Instant {
-        let Some((release, thread)) = self.tracer.take() else { return Instant::now() };
+    fn end(&mut self) -> Release {
+        let none = || Release { at: Instant::now(), time_over: false };
+        let Some((release, thread)) = self.tracer.take() else { return none() };
         drop(release);
-        let at = thread.join().unwrap_or_else(|_| Instant::now());
+        let released = thread.join().unwrap_or_else(|_| none());
         wait_until_released(self.pid);
-        at
+        released
     }
 }
 
@@ -128,25 +173,64 @@ fn is_traced_by_us(pid: u32) -> bool {
     tids(pid).unwrap_or_default().into_iter().filter_map(tracer).any(is_ours)
 }
 
-/// Traces until the release is asked for, and returns the moment of the last release. Reports the moment of the first request to stop
-/// and the number of paused threads.
+/// Waits until no thread is in state D: such a thread cannot be stopped, and the others would be paused for nothing.
+fn await_interruptible(pid: u32, limit: Duration) -> Result<(), StopError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let blocked = tids(pid).map_err(|_| StopError::Exited)?.into_iter().find_map(|tid| {
+            let (name, state) = thread_state(pid, tid)?;
+            (state == ProcessState::DiskSleep).then_some((tid, name, state))
+        });
+        match blocked {
+            None => return Ok(()),
+            Some(thread) if Instant::now() >= deadline => {
+                return Err(StopError::Timeout(Some(thread), Duration::ZERO));
+            }
+            Some(_) => std::thread::sleep(BLOCKED_PAUSE),
+        }
+    }
+}
+
+/// Traces until the release is asked for or the longest pause is over. `limits` are the time until all threads are stopped, and the longest
+/// pause. Reports the moment of the first request to stop and the number of paused threads.
 fn run_tracer(
     pid: u32,
-    limit: Duration,
+    (limit, longest): (Duration, Option<Duration>),
     report: &Sender<Result<(Instant, usize), StopError>>,
     released: &Receiver<()>,
-) -> Instant {
+) -> Release {
     let mut tracer = Tracer { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
+    // In this order: either we see that nothing may be paused, or are waited for.
+    TRACING.fetch_add(1, Ordering::SeqCst);
     let outcome = tracer.stop_all();
+    let begun = tracer.begun.unwrap_or_else(Instant::now);
     let threads = tracer.threads.values().filter(|stop| **stop != ThreadStop::Exited).count();
-    let stopped = outcome.map(|()| (tracer.begun.unwrap_or_else(Instant::now), threads));
-    let is_stopped = stopped.is_ok();
-    if report.send(stopped).is_ok() && is_stopped {
-        // Returns when the other side is dropped; nothing is ever sent.
-        let _ = released.recv();
+    let is_stopped = outcome.is_ok();
+    let mut time_over = false;
+    let report = |outcome| report.send(outcome);
+    if is_stopped && report(Ok((begun, threads))).is_ok() {
+        let release = RELEASE_TIME.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX));
+        let end = longest.and_then(|longest| begun.checked_add(longest.saturating_sub(release)));
+        loop {
+            let left = end.map_or(LET_GO_PAUSE, |end| end.saturating_duration_since(Instant::now()));
+            time_over = left.is_zero() || lets_go();
+            // The other side is dropped, and nothing is ever sent.
+            if time_over || released.recv_timeout(left.min(LET_GO_PAUSE)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
     }
     tracer.release();
-    Instant::now()
+    let at = Instant::now();
+    TRACING.fetch_sub(1, Ordering::SeqCst);
+    if let Err(error) = outcome {
+        // Reported late, so that the time of the pause is known.
+        let _ = report(Err(match error {
+            StopError::Timeout(thread, _) => StopError::Timeout(thread, at.duration_since(begun)),
+            error => error,
+        }));
+    }
+    Release { at, time_over }
 }
 
 struct Tracer {
@@ -169,6 +253,9 @@ impl Tracer {
             for &tid in &fresh {
                 let stop = self.seize(tid)?;
                 self.threads.insert(tid, stop);
+            }
+            if lets_go() {
+                return Err(StopError::Timeout(None, Duration::ZERO));
             }
             self.begun.get_or_insert_with(Instant::now);
             for &tid in &fresh {
@@ -213,9 +300,10 @@ impl Tracer {
                 break;
             }
             let now = Instant::now();
-            if now >= self.deadline {
+            if now >= self.deadline || lets_go() {
                 let thread = thread_state(self.pid, tid);
-                return Err(StopError::Timeout(thread.map(|(name, state)| (tid, name, state))));
+                let thread = thread.map(|(name, state)| (tid, name, state));
+                return Err(StopError::Timeout(thread, Duration::ZERO));
             }
             if now.duration_since(asked) < SPIN_LIMIT {
                 std::thread::yield_now();

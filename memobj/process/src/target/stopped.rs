@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::copy_source::CopySource;
-use super::ptrace::PtraceStop;
+use super::ptrace::{PtraceStop, Release};
 use crate::memory::ProcMem;
 
 /// A process whose threads are all paused. Dropping it resumes them.
@@ -29,7 +29,13 @@ impl StoppedProcess {
     /// Resumes it, and returns how long it was paused.
     #[must_use]
     pub fn resume(self) -> Duration {
+        self.release().0
+    }
+
+    /// Resumes it, and returns how long it was paused, and whether it was resumed earlier because its time was over.
+    pub(super) fn release(self) -> (Duration, bool) {
         let begun = self.stop.begun;
-        self.stop.release().saturating_duration_since(begun)
+        let Release { at, time_over } = self.stop.release();
+        (at.saturating_duration_since(begun), time_over)
     }
 }

@@ -124,7 +124,8 @@ impl CensusView<'_> {
         }
         match record.live_reason {
             Some(LiveReason::MaxPause) => {
-                warnings.push("! read while it ran: the pause would have exceeded --max-pause".into());
+                warnings
+                    .push("! read while it ran: the pause for a copy would have exceeded --max-pause".into());
             }
             Some(LiveReason::Memory) => {
                 warnings.push("! read while it ran: no room for a copy of its memory".into())
@@ -215,7 +216,10 @@ impl CensusView<'_> {
                 format!("paused for {pause}{tries}")
             }
             (Some(CaptureMethod::Quiet), _) => "copied without a pause".into(),
-            (Some(CaptureMethod::Live), _) => "read while it ran".into(),
+            (Some(CaptureMethod::Live), None) => "read while it ran".into(),
+            (Some(CaptureMethod::Live), Some(pause)) => {
+                format!("paused in vain for {pause}, read while it ran")
+            }
             (Some(other), _) => format!("from a {other}"),
             (None, _) => return line,
         };
