@@ -109,7 +109,7 @@ impl std::str::FromStr for Stamp {
             Err(_)
                 if pieces.date().year() == jiff::civil::Date::MAX.year() && has_time_and_offset(&pieces) =>
             {
-                jiff::Timestamp::from_millisecond(jiff::Timestamp::MAX.as_millisecond())?
+                jiff::Timestamp::new(jiff::Timestamp::MAX.as_second(), LAST_MILLISECOND)?
             }
             parsed => parsed?,
         };
@@ -117,6 +117,9 @@ impl std::str::FromStr for Stamp {
         Ok(Self { moment, offset })
     }
 }
+
+/// The last millisecond of a second, in nanoseconds: records have no smaller parts.
+const LAST_MILLISECOND: i32 = 999_000_000;
 
 /// Whether a text states a moment, and not only a date or a local time.
 fn has_time_and_offset(pieces: &jiff::fmt::temporal::Pieces<'_>) -> bool {

@@ -87,10 +87,12 @@ pub(super) fn for_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String 
     let trim = Bytes(memory.trimmable_bytes);
     let packages = any_of(&memory.suspects);
     match most {
-        Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) if !record.unread_frames_of.is_empty() => format!(
-            "frames of {} may hold it, which cannot be read: check whether all code that waits in them ends",
-            record.unread_frames_of.join(" or ")
-        ),
+        Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) if !record.unread_frames_of.is_empty() => {
+            format!(
+                "frames of {} may hold it, which cannot be read: check whether all code that waits in them ends",
+                record.unread_frames_of.join(" or ")
+            )
+        }
         Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) => {
             format!(
                 "C code of {packages} allocates and does not free: memray --native or heaptrack shows where"
