@@ -260,7 +260,7 @@ fn text_starts_with_the_verdict() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("LEAK  __main__.Subject.made grows by "), "{text}");
     for part in
-        [" Payload per minute (", "\n  why ", "\n  held    module __main__ → ", "\n  do ", "7 censuses"]
+        [" Payload per minute (", "\n  why ", "\n  held     module __main__ → ", "\n  do ", "7 censuses"]
     {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }

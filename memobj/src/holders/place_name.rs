@@ -15,7 +15,6 @@ use memobj_process::memory::Memory;
 pub const INTERPRETER: &str = "(interpreter)";
 /// The name of the callbacks of `atexit`.
 pub const EXIT_CALLBACKS: &str = "atexit callbacks";
-
 /// The name of what only the collector's rule keeps: a suspended greenlet.
 pub const GREENLETS: &str = "suspended greenlets";
 

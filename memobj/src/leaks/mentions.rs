@@ -9,7 +9,7 @@ use memobj_cpython::runtime::bytecode::Instruction;
 use memobj_process::memory::Memory;
 
 use crate::graph::NodeId;
-use crate::holders::place_name::EXIT_CALLBACKS;
+use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 
@@ -86,13 +86,14 @@ pub(super) fn last_part(holder: &str) -> Option<&str> {
     }
     let name = holder.split(" (").next()?;
     let last = name.rsplit(['.', ' ']).next()?;
-    let is_name = last.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    let is_name =
+        holder != GREENLETS && last.starts_with(|first: char| first.is_alphabetic() || first == '_');
     (is_name && !name.starts_with("cache of ") && !name.starts_with('(')).then_some(last)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ATEXIT, EXIT_CALLBACKS, last_part};
+    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, last_part};
 
     #[test]
     fn last_name_of_a_holder() {
@@ -102,5 +103,6 @@ mod tests {
         assert_eq!(last_part(EXIT_CALLBACKS), Some(ATEXIT));
         assert_eq!(last_part("cache of shop.price"), None);
         assert_eq!(last_part("(no known referrer)"), None);
+        assert_eq!(last_part(GREENLETS), None);
     }
 }
