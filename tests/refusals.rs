@@ -172,7 +172,10 @@ fn traced_process_names_tracer() {
             continue;
         }
         found = true;
-        let target = Target::start(python, "signals.py", &[]);
+        // One that sleeps could be copied without a stop.
+        let program = "print('ready', flush=True)\nwhile True: pass";
+        let mut target = Tool::new(&python.path).args(["-c", program]).start();
+        target.wait_line("ready");
         let pid = target.pid();
         let tracing = Tool::new(tracer).args(args).arg(pid.to_string()).start();
         wait_until(PATIENCE, tracer, || process::tasks(pid).iter().any(|task| task.tracer == tracing.pid()));

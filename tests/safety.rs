@@ -255,7 +255,8 @@ fn forked_workers_keep_shared_pages() {
     let before = memory();
     assert!(before[0].0 > 90 << 20 && before[1].1 * 2 < before[1].0, "nothing is shared: {before:?}");
     for &pid in &family {
-        let run = memobj(pid, &["-i", "10ms", "--count", "5"]).run().expect_code(0);
+        // Reading it without a copy makes pages of its files resident.
+        let run = memobj(pid, &["-i", "10ms", "--count", "5", "--max-pause", "1m"]).run().expect_code(0);
         assert_censuses(&run.records(), 5);
     }
     let after = memory();
@@ -298,8 +299,8 @@ fn killed_memobj_leaves_target_running() {
         let traced = tasks(pid).iter().any(|task| task.tracer != 0);
         hit += u32::from(traced);
         let run = observer.finish(PATIENCE);
-        // INT ends a run in good order, by the record that was begun.
-        let in_order = matches!(run.code(), Some(0)) && signal != Signal::KILL;
+        // Others end a run in good order, after its first record or before.
+        let in_order = matches!(run.code(), Some(0 | 2)) && signal != Signal::KILL;
         assert!(run.signal() == Some(signal.as_raw()) || in_order, "round {round}, {signal:?}: {run}");
         assert_let_go(pid);
     }
