@@ -411,6 +411,30 @@ fn native_memory_belongs_to_its_entries() {
 }
 
 #[test]
+fn censuses_without_a_copy_are_told() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let folder = tempfile::tempdir().unwrap();
+    let (program, file) = (folder.path().join("busy.py"), folder.path().join("leaks"));
+    // A program that sleeps can be copied without a pause.
+    std::fs::write(&program, "print('ready', flush=True)\nwhile True: pass\n").unwrap();
+    let mut target = script(interpreter, &program).start();
+    target.wait_line("ready");
+    let memobj = |limits: &[&str]| {
+        let run = Tool::ours("memobj").args(["--leaks", "-p"]).arg(target.pid().to_string()).args(LOOK);
+        run.args(limits).arg("-o").arg(&file).limit(LIMIT).run().expect_code(0);
+        let record = std::fs::read_to_string(file.with_extension("jsonl")).unwrap();
+        let record: Value = serde_json::from_str(record.lines().last().unwrap()).unwrap();
+        (record, std::fs::read_to_string(&file).unwrap())
+    };
+    let (record, text) = memobj(&["--max-pause", "0"]);
+    assert_eq!(record["live_censuses"], record["censuses"], "{text}");
+    assert!(text.contains("not copied") && text.contains("--max-pause 2s"), "{text}");
+    std::fs::remove_file(&file).unwrap();
+    let (record, text) = memobj(&["--no-stop"]);
+    assert!(record["live_censuses"] == 0 && !text.contains("not copied"), "it was asked for: {text}");
+}
+
+#[test]
 fn code_that_names_the_holder_is_a_candidate() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     // A method, a subscript, and a variable of the function itself.
@@ -439,12 +463,11 @@ fn code_that_names_the_holder_is_a_candidate() {
 fn code_that_removes_from_the_holder_is_named() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let run = look(&start(interpreter, "leak_beside_churn"));
-    let leak = only_leak(&run);
     let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
     let line =
         source.lines().position(|line| line.trim().starts_with("sessions.pop(n - 1")).unwrap() as u64 + 1;
     let is_it = |remover: &Value| remover["function"] == "leak_beside_churn" && remover["line"] == line;
-    assert!(leak["removers"].as_array().unwrap().iter().any(is_it), "{run}");
+    assert!(only_leak(&run)["removers"].as_array().unwrap().iter().any(is_it), "{run}");
 }
 
 /// What is advised where a shape leaks.

@@ -32,6 +32,9 @@ record! {
         pub duration_seconds: f64,
         /// The longest pause of the process for a census: 0 if it slept at each; `null` if it was never copied.
         pub longest_pause_seconds: Option<f64>,
+        /// The number of censuses that read it while it ran, because a copy would have taken too long a pause or too much memory.
+        #[serde(default)]
+        pub live_censuses: u64,
         /// The number of all objects in the first census.
         pub first_objects: u64,
         /// The number of all objects in the last census.

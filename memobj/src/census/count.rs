@@ -198,6 +198,7 @@ fn track_leaks<M: Memory>(
     let context = ProcessContext {
         at,
         pause_seconds: census.record.pause_seconds,
+        could_not_copy: census.record.live_reason.is_some_and(|reason| reason != LiveReason::Asked),
         rss_bytes: census.record.rss_bytes,
         collector_on: census.record.gc.as_ref().and_then(|gc| gc.enabled),
         account: memory.map(|memory| &memory.account),

@@ -58,6 +58,8 @@ pub struct ProcessContext<'a> {
     pub at: Instant,
     /// The pause of the process; `None` without one.
     pub pause_seconds: Option<f64>,
+    /// Whether it was read while it ran, because it could not be copied.
+    pub could_not_copy: bool,
     /// Its resident set.
     pub rss_bytes: Option<u64>,
     /// Whether its garbage collector is enabled; `None` if unknown.
@@ -220,6 +222,8 @@ impl LeakTracker {
         self.report.censuses = self.moments.len() as u64;
         let pauses = [self.report.longest_pause_seconds, context.pause_seconds];
         self.report.longest_pause_seconds = pauses.into_iter().flatten().reduce(f64::max);
+        self.report.live_censuses =
+            self.report.live_censuses.saturating_add(u64::from(context.could_not_copy));
         if self.moments.len() >= MIN_CENSUSES {
             self.conclude(holders, &generations, &ids, &mut names, context)?;
         } else if self.first_account.is_none() {
@@ -308,6 +312,7 @@ impl LeakTracker {
             censuses: self.report.censuses,
             duration_seconds: self.moments.last().copied().unwrap_or(0.0),
             longest_pause_seconds: self.report.longest_pause_seconds,
+            live_censuses: self.report.live_censuses,
             first_objects: first.objects,
             last_objects: last.objects,
             first_size_bytes: first.bytes,

@@ -26,6 +26,7 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         verdict: LeakVerdict::Leak,
         censuses: 5,
         duration_seconds: 60.5,
+        live_censuses: 2,
         longest_pause_seconds: fill.of(0.0125),
         first_objects: 100_000,
         last_objects: 160_000,

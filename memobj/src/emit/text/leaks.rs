@@ -82,6 +82,7 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
     lines.extend(rss_growth(record));
     lines.extend(comparison(record));
     lines.extend(unjudged_children(record));
+    lines.extend(without_copies(record));
     lines.push(numbers(record));
     lines
 }
@@ -405,6 +406,17 @@ fn unjudged_children(record: &LeaksRecord) -> Vec<Line> {
         lines.push(Line::whole(0, Tone::Dim, text));
     }
     lines
+}
+
+/// What the verdict lacks where the process could not be copied.
+fn without_copies(record: &LeaksRecord) -> Option<Line> {
+    let text = format!(
+        "{} of {} censuses read it while it ran, because a copy would have taken too long: they do not judge memory outside objects; \
+         --max-pause 2s permits longer pauses",
+        thousands(record.live_censuses),
+        thousands(record.censuses)
+    );
+    (record.live_censuses > 0).then(|| headline("not copied", Tone::Warning, &text))
 }
 
 /// The figures that the verdict is based on.
