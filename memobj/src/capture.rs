@@ -403,6 +403,8 @@ fn count_live(
                 memory.clear_cache();
                 attempts += 1;
             }
+            // The layout was verified when Python was found. Facts about many objects may never hold while these change.
+            Err(error) if error.stage == stage::LAYOUT => break python.read_running(&memory)?,
             read => break read?,
         }
     };
