@@ -14,8 +14,8 @@ use crate::support::interpreters::{Interpreter, interpreters, loads, script};
 use crate::support::pty::Terminal;
 use crate::support::{Background, Run, Tool, bin, is_long, tested, workspace};
 
-/// For how long each target is looked at, and how often.
-const LOOK: [&str; 4] = ["--for", "3s", "-i", "0.5"];
+/// For how long each target is looked at, and how often; a loaded machine copies slowly.
+const LOOK: [&str; 6] = ["--for", "3s", "-i", "0.5", "--max-pause", "1m"];
 /// So many targets are looked at at once: the machine has other things to do.
 const AT_ONCE: usize = 6;
 /// How far a rate may be off.
@@ -420,7 +420,7 @@ fn censuses_without_a_copy_are_told() {
     let mut target = script(interpreter, &program).start();
     target.wait_line("ready");
     let memobj = |limits: &[&str]| {
-        let run = Tool::ours("memobj").args(["--leaks", "-p"]).arg(target.pid().to_string()).args(LOOK);
+        let run = Tool::ours("memobj").args(["--leaks", "-p"]).arg(target.pid().to_string()).args(&LOOK[..4]);
         run.args(limits).arg("-o").arg(&file).limit(LIMIT).run().expect_code(0);
         let record = std::fs::read_to_string(file.with_extension("jsonl")).unwrap();
         let record: Value = serde_json::from_str(record.lines().last().unwrap()).unwrap();
