@@ -275,7 +275,7 @@ fn text_wraps_at_the_width_of_the_terminal() {
     let target = start(interpreter, "class_attribute");
     let look = |columns| {
         Terminal::new(bin("memobj"))
-            .args(["--leaks", "--for", "3s", "-i", "0.5", "-p", &target.pid().to_string()])
+            .args([&["--leaks", "-p", &target.pid().to_string()], &LOOK[..]].concat())
             .size(columns, 60)
             .start()
     };
