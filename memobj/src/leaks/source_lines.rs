@@ -20,7 +20,7 @@ const MAX_CANDIDATES: usize = 3;
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Finds the lines that add to the containers of leaks and remove from them in the functions that name those, as far as the sources of
-/// process `pid` show them.
+/// process `pid` show them. Corrects likely lines as [`correct_likely_lines`] does.
 pub fn find_lines(pid: u32, leaks: &mut [Leak]) {
     let mut sources = Sources::new(pid);
     for leak in leaks {
@@ -33,6 +33,9 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak]) {
         leak.candidates.truncate(MAX_CANDIDATES);
         leak.removers = sources.lines_that(&leak.removers, |line| removes(line, &name));
         leak.removers.truncate(MAX_CANDIDATES);
+        if let Some(additions) = &mut leak.additions {
+            sources.correct_lines(additions, &name);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
-use crate::leaks::source_lines::{correct_likely_lines, find_lines};
+use crate::leaks::source_lines::find_lines;
 use crate::leaks::{LeakTracker, bytes_per_minute};
 
 /// Something leaks.
@@ -50,7 +50,6 @@ impl LeakSearch {
         let record = &census.record;
         let mut report = report.clone();
         find_lines(record.pid, &mut report.leaks);
-        correct_likely_lines(record.pid, &mut report.leaks);
         tracker.outcome = Some(LeaksRecord {
             pid: record.pid,
             start_ticks: record.start_ticks,

@@ -180,7 +180,7 @@ pub(super) fn read_members(objects: Objects<'_>, at: Addr) -> Vec<Addr> {
     let Some(first) = first.filter(|first| !first.is_null()) else { return Vec::new() };
     let mut words = Vec::new();
     let _ = objects.memory.read_words(first, MEMBERS, |word| words.push(Addr(word)));
-    // Since 3.1 the second word is the greenlet itself; so it tells where the next struct begins.
+    // Since 3.1 the second word of a struct is its own greenlet. That of the next struct in memory is no reference of this one.
     let is_self = |of: Addr, second: Addr| {
         let next = read_size(objects, of).and_then(|size| outer_struct(objects, of, size)?);
         next == Some(second.minus(8))
