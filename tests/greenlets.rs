@@ -1,5 +1,5 @@
-//! What suspended greenlets hold is found and named like what generators hold, and a greenlet that is forgotten is told with the line where
-//! it waits.
+//! Objects that suspended greenlets hold are counted and named like those of generators. A verdict on leaking greenlets names the line where
+//! they wait.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -145,7 +145,7 @@ fn signals_during_censuses_arrive_once() {
     assert_eq!(run.out().matches("got ").count(), 200, "{run}");
 }
 
-/// A Python with so many objects that their analysis takes seconds in a build without optimisation.
+/// A Python whose census takes seconds in a debug build.
 const MANY: &str = "import os, sys\nclass Node:\n    def __init__(self, n): self.n = [n]\n\
                     nodes = [Node(n) for n in range(200_000)]\nprint('ready', os.getpid(), flush=True)\nsys.stdin.read()";
 
