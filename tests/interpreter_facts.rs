@@ -297,7 +297,7 @@ fn all_methods_agree() {
         );
         // It waits for its input again, as soon as it had a processor.
         let quiet = wait_for(PATIENCE, "a quiet copy", || {
-            let census = count(StopPolicy::IfAwake { at_most: Some(Duration::ZERO) }, None);
+            let census = count(StopPolicy::IfAwake { at_most: Some(Duration::ZERO), interrupts: true }, None);
             (census.record.method == Some(CaptureMethod::Quiet)).then_some(census)
         });
         assert_eq!((quiet.record.live_reason, quiet.record.pause_seconds), (None, Some(0.0)));

@@ -23,7 +23,7 @@ use memobj_process::error::{Error, Stage};
 use memobj_process::info::ProcessSource;
 use memobj_process::memory::{AnyMemory, CopyBuffer, Memory, ProcMem};
 use memobj_process::snapshot;
-use memobj_process::target::{FrozenProcess, MAX_STOPS, STOP_LIMIT, StopLimits, Target, core_file};
+use memobj_process::target::{FrozenProcess, MAX_STOPS, Pauses, STOP_LIMIT, StopLimits, Target, core_file};
 
 use crate::census::Census;
 use crate::census::clock::{clocks_at, read_clocks};
@@ -213,90 +213,137 @@ impl Capturer {
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Result<Census, NoCopy>, Error> {
-        let limit = match options.stop {
+        let (limit, interrupts) = match options.stop {
             StopPolicy::Never => {
                 return Ok(Err(NoCopy { reason: LiveReason::Asked, paused: Duration::ZERO }));
             }
-            StopPolicy::Always => return self.stop_and_count(attached, None, options, leaks, begun).map(Ok),
-            StopPolicy::IfAwake { at_most } => at_most,
+            StopPolicy::Always => {
+                let stopped = self.stop_and_count(attached, None, Pauses::default(), options, leaks, begun);
+                return stopped.map(Ok);
+            }
+            StopPolicy::IfAwake { at_most, interrupts } => (at_most, interrupts),
         };
-        let mut paused = Duration::ZERO;
-        if let Some(census) = self.count_asleep(attached, paused, options, leaks.as_deref_mut(), begun)? {
+        let mut pauses = Pauses::default();
+        if let Some(census) = self.count_asleep(attached, pauses, options, leaks.as_deref_mut(), begun)? {
             return Ok(Ok(census));
         }
+        let mut reason = LiveReason::MaxPause;
         if limit != Some(Duration::ZERO) {
-            match self.stop_and_count(attached, limit, options, leaks.as_deref_mut(), begun) {
-                Err(error) if limit.is_some() && error.paused_in_vain.is_some() => {
-                    paused = error.paused_in_vain.unwrap_or_default();
+            // Half of the time is left for the stop of all threads, if that is permitted.
+            let longest = limit.map(|limit| if interrupts { limit / 2 } else { limit });
+            let gentle =
+                self.count_gently(attached, longest, &mut pauses, options, leaks.as_deref_mut(), begun)?;
+            if let Some(census) = gentle {
+                return Ok(Ok(census));
+            }
+            if interrupts {
+                match self.stop_and_count(attached, limit, pauses, options, leaks.as_deref_mut(), begun) {
+                    Err(error) if limit.is_some() && error.paused_in_vain.is_some() => {
+                        pauses.total = error.paused_in_vain.unwrap_or_default();
+                    }
+                    census => return census.map(Ok),
                 }
-                census => return census.map(Ok),
+            } else {
+                reason = LiveReason::NoInterrupt;
             }
         }
-        if !paused.is_zero()
-            && let Some(census) = self.count_asleep(attached, paused, options, leaks, begun)?
+        if !pauses.total.is_zero()
+            && let Some(census) = self.count_asleep(attached, pauses, options, leaks, begun)?
         {
             return Ok(Ok(census));
         }
-        Ok(Err(NoCopy { reason: LiveReason::MaxPause, paused }))
+        Ok(Err(NoCopy { reason, paused: pauses.total }))
     }
 
-    /// Copies the memory of the process while it sleeps, and counts the copy. `None` if it does not sleep that long. `paused` is the time
-    /// that it was paused before, in vain.
+    /// Copies the memory of the process while it sleeps, and counts the copy. `None` if it does not sleep that long. `pauses` are
+    /// those before, in vain.
     fn count_asleep(
         &mut self,
         AttachedPython { target, python }: &mut AttachedPython,
-        paused: Duration,
+        pauses: Pauses,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
         let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
         let Some(still) = target.freeze_asleep(&mut self.buffers, is_consistent)? else { return Ok(None) };
-        let context =
-            CaptureContext { pause: Some(paused), ..CaptureContext::new(CaptureMethod::Quiet, begun) };
+        let context = CaptureContext::paused(CaptureMethod::Quiet, pauses, begun);
+        self.count_one_copy(still, python, context, options, leaks)
+    }
+
+    /// Pauses the threads that run, copies the memory of the process, and counts the copy. `None` if other threads would have to be paused
+    /// for that, or if `longest` does not suffice. Adds to `pauses`.
+    fn count_gently(
+        &mut self,
+        AttachedPython { target, python }: &mut AttachedPython,
+        longest: Option<Duration>,
+        pauses: &mut Pauses,
+        options: &CensusOptions,
+        leaks: Option<&mut LeakTracker>,
+        begun: Instant,
+    ) -> Result<Option<Census>, Error> {
+        let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+        let limits = StopLimits { stop: STOP_LIMIT, pause: longest };
+        let (still, new_pauses) = target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
+        *pauses += new_pauses;
+        let Some(still) = still else { return Ok(None) };
+        let context = CaptureContext::paused(CaptureMethod::Gentle, *pauses, begun);
+        self.count_one_copy(still, python, context, options, leaks)
+    }
+
+    /// Counts a copy. `None` if its data do not hold together.
+    fn count_one_copy(
+        &mut self,
+        still: FrozenProcess,
+        python: &DetectedPython,
+        context: CaptureContext<'_>,
+        options: &CensusOptions,
+        leaks: Option<&mut LeakTracker>,
+    ) -> Result<Option<Census>, Error> {
         match self.count_copy(still, python, context, options, leaks) {
             Err(error) if error.stage == stage::LAYOUT => Ok(None),
             census => census.map(Some),
         }
     }
 
-    /// Stops the process outside of a garbage collection, copies its memory, lets it run, and counts the copy.
+    /// Stops the process outside of a garbage collection, copies its memory, lets it run, and counts the copy. `pauses` are those before, in
+    /// vain.
     fn stop_and_count(
         &mut self,
         AttachedPython { target, python }: &mut AttachedPython,
         longest: Option<Duration>,
+        mut pauses: Pauses,
         options: &CensusOptions,
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Census, Error> {
-        let (mut attempts, mut pause, mut limit) = (0, Duration::ZERO, STOP_LIMIT);
+        let mut limit = STOP_LIMIT;
         loop {
-            let limits =
-                StopLimits { stop: limit, pause: longest.map(|longest| longest.saturating_sub(pause)) };
+            let left = longest.map(|longest| longest.saturating_sub(pauses.total));
+            let limits = StopLimits { stop: limit, pause: left };
             let frozen = target.freeze(&mut self.buffers, limits, |memory| !is_collecting(memory, python));
             let still = match frozen {
                 // On a busy machine a thread may have to wait for a processor before it stops.
                 Err(error) if longest.is_none() && error.paused_in_vain.is_some() && limit < MAX_STOP => {
-                    pause += error.paused_in_vain.unwrap_or_default();
+                    pauses.total += error.paused_in_vain.unwrap_or_default();
+                    pauses.count += 1;
                     limit *= 2;
-                    attempts += 1;
                     continue;
                 }
                 Err(error) => {
-                    let paused_in_vain = error.paused_in_vain.map(|in_vain| in_vain + pause);
+                    let paused_in_vain = error.paused_in_vain.map(|in_vain| in_vain + pauses.total);
                     return Err(Error { paused_in_vain, ..error });
                 }
                 Ok(still) => still,
             };
-            attempts += still.copy.stops;
-            pause += still.copy.pause.unwrap_or_default();
-            let context = CaptureContext {
-                attempts: attempts.into(),
-                pause: Some(pause),
-                ..CaptureContext::new(CaptureMethod::Stopped, begun)
+            pauses += Pauses {
+                count: still.copy.stops,
+                total: still.copy.pause.unwrap_or_default(),
+                cut_short: still.copy.cut_short,
             };
+            let context = CaptureContext::paused(CaptureMethod::Stopped, pauses, begun);
             match self.count_copy(still, python, context, options, leaks.as_deref_mut()) {
-                Err(error) if error.stage == stage::LAYOUT && attempts < MAX_COPIES * MAX_STOPS => {}
+                Err(error) if error.stage == stage::LAYOUT && pauses.count < MAX_COPIES * MAX_STOPS => {}
                 census => return census,
             }
         }

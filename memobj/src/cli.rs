@@ -108,6 +108,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_pause, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub max_pause: Option<Duration>,
 
+    /// Never interrupt a thread that waits in a system call: pause at most the threads that run, or read the process while it runs
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop", "save_snapshot"], help_heading = "When")]
+    pub no_interrupt: bool,
+
     /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)
     #[arg(long, help_heading = "What")]
     pub memory: bool,
@@ -219,8 +223,13 @@ impl Args {
                 stop: match self.no_stop {
                     true => StopPolicy::Never,
                     // A snapshot needs a copy, however long that takes.
-                    false if self.save_snapshot.is_some() => StopPolicy::IfAwake { at_most: None },
-                    false => StopPolicy::IfAwake { at_most: Some(self.max_pause.unwrap_or(MAX_PAUSE)) },
+                    false if self.save_snapshot.is_some() => {
+                        StopPolicy::IfAwake { at_most: None, interrupts: true }
+                    }
+                    false => StopPolicy::IfAwake {
+                        at_most: Some(self.max_pause.unwrap_or(MAX_PAUSE)),
+                        interrupts: !self.no_interrupt,
+                    },
                 },
                 locate: self.locate,
                 // The search for leaks uses the account to explain a growing resident set. It needs a stop.
@@ -421,13 +430,21 @@ mod tests {
         assert_eq!((plain.scope, plain.stop, plain.locate), (Scope::Reachable, StopPolicy::default(), None));
         assert_eq!(census(&["-p", "1", "--no-stop"]).stop, StopPolicy::Never);
         let limited = census(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
-        assert_eq!(limited.stop, StopPolicy::IfAwake { at_most: Some(Duration::from_millis(50)) });
+        assert_eq!(
+            limited.stop,
+            StopPolicy::IfAwake { at_most: Some(Duration::from_millis(50)), interrupts: true }
+        );
+        let gentle = census(&["-p", "1", "--no-interrupt"]).stop;
+        assert_eq!(gentle, StopPolicy::IfAwake { at_most: Some(MAX_PAUSE), interrupts: false });
         let never = census(&["-p", "1", "--max-pause", "0"]).stop;
         assert!(parse(&["-p", "1", "--max-pause=-1"]).is_err());
-        assert_eq!(never, StopPolicy::IfAwake { at_most: Some(Duration::ZERO) });
+        assert_eq!(never, StopPolicy::IfAwake { at_most: Some(Duration::ZERO), interrupts: true });
         assert_eq!((limited.scope, limited.locate), (Scope::Tracked, Some(LocateMethod::Cookie)));
         let saving = census(&["-p", "1", "--save-snapshot", "x"]);
-        assert_eq!((saving.save, saving.stop), (Some("x".into()), StopPolicy::IfAwake { at_most: None }));
+        assert_eq!(
+            (saving.save, saving.stop),
+            (Some("x".into()), StopPolicy::IfAwake { at_most: None, interrupts: true })
+        );
         assert_eq!((&plain.holders, plain.caches), (&None, None));
         let caching = |bytes| Some(CacheOptions { max_item_bytes: bytes });
         assert_eq!(census(&["-p", "1", "--caches"]).caches, caching(1 << 20));

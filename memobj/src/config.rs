@@ -118,6 +118,8 @@ pub enum StopPolicy {
     IfAwake {
         /// The longest pause of a census. If a copy takes longer, it is read while it runs instead. `None` is no limit.
         at_most: Option<Duration>,
+        /// Whether threads may be stopped that wait in a system call. If not, only those that run are.
+        interrupts: bool,
     },
     /// For each copy.
     Always,
@@ -127,7 +129,7 @@ pub enum StopPolicy {
 
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self::IfAwake { at_most: Some(MAX_PAUSE) }
+        Self::IfAwake { at_most: Some(MAX_PAUSE), interrupts: true }
     }
 }
 

@@ -4,7 +4,7 @@ use common::record::{
     CacheTotal, CensusRecord, Coverage, GcGeneration, GcState, HolderTotal, ModuleTotal, Omitted,
     PythonBuild, PythonThread, Record, TypeTotal,
 };
-use proptest::array::{uniform2, uniform3, uniform4, uniform5, uniform6, uniform9};
+use proptest::array::{uniform2, uniform3, uniform4, uniform5, uniform6, uniform6, uniform9};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn coverage() -> BoxedStrategy<Coverage> {
 }
 
 fn whole() -> BoxedStrategy<CensusRecord> {
-    let counts = (uniform9(of(any::<u64>())), uniform5(of(any::<u64>())));
+    let counts = (uniform9(of(any::<u64>())), uniform6(of(any::<u64>())));
     let taken = (of(any::<bool>()), uniform2(of(number())), (of(named()), of(named()), of(named())));
     (lists(), of(python()), of(gc()), of(coverage()), counts, taken)
         .prop_map(|(lists, python, gc, coverage, (totals, others), (in_collection, times, words))| {
@@ -114,7 +114,8 @@ fn whole() -> BoxedStrategy<CensusRecord> {
                 heap_size_bytes,
                 total_overhead_bytes,
             ] = totals;
-            let [interpreters, attempts, torn_reads, rejected_reads, memobj_peak_bytes] = others;
+            let [interpreters, attempts, interrupted_calls, torn_reads, rejected_reads, memobj_peak_bytes] =
+                others;
             let (scope, method, live_reason) = words;
             let [pause_seconds, duration_seconds] = times;
             CensusRecord {
@@ -137,6 +138,7 @@ fn whole() -> BoxedStrategy<CensusRecord> {
                 attempts,
                 in_collection,
                 pause_seconds,
+                interrupted_calls,
                 duration_seconds,
                 torn_reads,
                 rejected_reads,

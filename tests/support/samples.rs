@@ -233,6 +233,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         attempts: fill.of(3),
         in_collection: fill.of(false),
         pause_seconds: fill.of(0.012_5),
+        interrupted_calls: fill.of(1),
         duration_seconds: fill.of(0.25),
         torn_reads: fill.of(7),
         rejected_reads: fill.of(1),

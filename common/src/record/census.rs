@@ -91,6 +91,9 @@ record! {
         /// The total pause of the process over all attempts: 0 for a copy made while it slept; `null` if it was read while it
         /// ran, unless it was paused before for a copy that took too long.
         pub pause_seconds: Option<f64>,
+        /// The number of system calls that the pauses ended early: with EINTR, or a `write` or `send` after a part of its bytes; `null` if unknown,
+        /// as for a process that was read while it ran, or a file.
+        pub interrupted_calls: Option<u64>,
         /// The duration of the census.
         pub duration_seconds: Option<f64>,
         /// The number of reads that failed, or during which the memory changed; a few are normal, one per thousand objects is too many.
@@ -154,6 +157,8 @@ names! {
         Stopped,
         /// A copy made without a pause, while all threads of the process slept.
         Quiet,
+        /// A copy made while the threads that ran were paused, and all others slept.
+        Gentle,
         /// The running process.
         Live,
         /// A core file.
@@ -168,6 +173,8 @@ names! {
         Asked,
         /// The pause would have exceeded the limit.
         MaxPause,
+        /// The pause would have interrupted threads that wait in system calls, which was forbidden.
+        NoInterrupt,
         /// Memory did not suffice for a copy.
         Memory,
     }

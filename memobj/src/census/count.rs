@@ -23,6 +23,7 @@ use memobj_process::error::Error;
 use memobj_process::info::{MappingKind, ProcessInfo};
 use memobj_process::memory::{AnyMemory, Memory};
 use memobj_process::residence::Residence;
+use memobj_process::target::Pauses;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
@@ -51,6 +52,8 @@ pub(crate) struct CaptureContext<'r> {
     pub attempts: u64,
     /// The sum of all stops; `None` without one.
     pub pause: Option<Duration>,
+    /// System calls that the stops ended early; `None` if unknown.
+    pub interrupted_calls: Option<u64>,
     /// Pages that could not be copied.
     pub lost_pages: u64,
     /// When the census began.
@@ -66,6 +69,16 @@ pub(crate) struct CaptureContext<'r> {
 }
 
 impl CaptureContext<'_> {
+    /// A census of a copy, for which the process was paused so, or not at all.
+    pub fn paused(method: CaptureMethod, pauses: Pauses, begun: Instant) -> Self {
+        Self {
+            attempts: u64::from(pauses.count).max(1),
+            pause: Some(pauses.total),
+            interrupted_calls: Some(pauses.cut_short),
+            ..Self::new(method, begun)
+        }
+    }
+
     /// A census of memory about which nothing else is known.
     pub fn new(method: CaptureMethod, begun: Instant) -> Self {
         Self {
@@ -73,6 +86,7 @@ impl CaptureContext<'_> {
             live_reason: None,
             attempts: 1,
             pause: None,
+            interrupted_calls: None,
             lost_pages: 0,
             begun,
             at: begun,
@@ -171,6 +185,7 @@ pub(crate) fn count_objects(
         attempts: Some(context.attempts),
         in_collection: Runtime::is_collecting(memory, layout, runtime.at).ok(),
         pause_seconds: context.pause.map(|pause| pause.as_secs_f64()),
+        interrupted_calls: context.interrupted_calls,
         torn_reads: Some(walked.torn + context.lost_pages),
         rejected_reads: Some(walked.rejected + walked.broken_links),
         ..CensusRecord::default()

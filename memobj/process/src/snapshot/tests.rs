@@ -79,6 +79,7 @@ fn sample() -> FrozenProcess {
         copy: CopyInfo {
             pause: Some(Duration::from_millis(3)),
             stops: 2,
+            cut_short: 1,
             was_consistent: true,
             threads: 1,
             lost_pages: 0,

@@ -19,9 +19,8 @@ use super::mapped_files::MappedFiles;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
 use super::procfs;
-use super::ptrace::{PtraceStop, StopError};
+use super::ptrace::{Choice, PtraceStop, StopError};
 use super::retry::retry_while_traced;
-use super::sleep::SleepingThreads;
 use super::stopped::StoppedProcess;
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
@@ -35,13 +34,6 @@ pub const MAX_STOPS: u32 = 12;
 /// The wait before the second pause. It doubles each time, to wait for short and for long garbage collections.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// How long [`Target::freeze_asleep`] waits for a moment at which all threads sleep, apart from the time of the copy itself. A program that
-/// sleeps at all mostly does within that time, and one that never does is delayed by no more.
-const SLEEP_LIMIT: Duration = Duration::from_millis(50);
-/// The pause between two looks at threads that did not sleep.
-const LOOK_PAUSE: Duration = Duration::from_millis(1);
-/// The shortest time between two looks during a copy. A look takes at most a tenth of the time.
-const COPY_LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Nanoseconds to copy a mebibyte, until one was measured: the slower of two measured machines.
 const FIRST_RATE: u64 = 300_000;
 const MEBIBYTE: u64 = 1 << 20;
@@ -51,14 +43,14 @@ const HEADROOM: usize = 1 << 20;
 /// A running process to read from.
 #[derive(Debug)]
 pub struct Target {
-    info: ProcessInfo,
+    pub(super) info: ProcessInfo,
     /// Identifies the program: it changes with execve(2).
     image: Option<u64>,
     memory: ProcMem,
-    files: MappedFiles,
+    pub(super) files: MappedFiles,
     /// Nanoseconds that the last copy took for a mebibyte.
     rate: u64,
-    records_residence: bool,
+    pub(super) records_residence: bool,
 }
 
 /// How long a process may be paused.
@@ -147,7 +139,7 @@ impl Target {
     fn stop_within(&self, limits: StopLimits) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
         let page_map = PageMap::open(pid);
-        let stop = retry_while_traced(pid, || PtraceStop::stop(pid, limits.stop, limits.pause))
+        let stop = retry_while_traced(pid, || PtraceStop::stop(pid, Choice::All, limits.stop, limits.pause))
             .map_err(|error| self.stop_error(error, limits.stop))?;
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
@@ -156,92 +148,9 @@ impl Target {
     }
 
     /// Opened again for each copy: a file opened earlier may be the memory of a former program.
-    fn open_source(&self, page_map: PageMap) -> Result<CopySource, Error> {
+    pub(super) fn open_source(&self, page_map: PageMap) -> Result<CopySource, Error> {
         CopySource::open(self.info.id.pid, page_map)
             .map_err(|error| unreadable(&self.info, Attempt::Stop, &error))
-    }
-
-    /// Copies it while it runs, without any effect on it, and proves that none of its threads ran meanwhile: so the copy shows one moment, as
-    /// one under a [`stop`](Self::stop) does. `is_consistent` inspects the memory before a copy, and is false if another moment is wanted.
-    ///
-    /// Tries again for some 50 ms and the time of two copies; `None` if its threads do not sleep that long, or the kernel does not show it.
-    ///
-    /// # Errors
-    /// If it has exited, permission is missing, or memory is short ([`Error::out_of_memory`]).
-    pub fn freeze_asleep(
-        &mut self,
-        buffer: &mut CopyBuffer,
-        mut is_consistent: impl FnMut(&ProcMem) -> bool,
-    ) -> Result<Option<FrozenProcess>, Error> {
-        self.refresh()?;
-        let copy_time = self.make_room(buffer)?.pause;
-        let last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
-        let deadline = last_begin + copy_time;
-        loop {
-            if let Some(threads) = SleepingThreads::look(self.info.id.pid, deadline)
-                && let Some(frozen) = self.copy_asleep(&threads, buffer, &mut is_consistent, deadline)?
-            {
-                return Ok(Some(frozen));
-            }
-            if Instant::now() >= last_begin {
-                return Ok(None);
-            }
-            std::thread::sleep(LOOK_PAUSE);
-        }
-    }
-
-    /// Copies it once. `None` if it is not proven that its threads slept.
-    fn copy_asleep(
-        &mut self,
-        threads: &SleepingThreads,
-        buffer: &mut CopyBuffer,
-        is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
-        deadline: Instant,
-    ) -> Result<Option<FrozenProcess>, Error> {
-        if self.has_ended() {
-            return Err(self.exited(Stage::COPY));
-        }
-        let mut source = self.open_source(PageMap::open(self.info.id.pid))?;
-        if !is_consistent(source.memory()) {
-            return Ok(None);
-        }
-        let begun = Instant::now();
-        let mut next_look = begun + COPY_LOOK_PAUSE;
-        let mut goes_on = || {
-            let now = Instant::now();
-            if now < next_look {
-                return true;
-            }
-            let is_asleep = threads.seem_asleep();
-            next_look = Instant::now() + (now.elapsed() * 10).max(COPY_LOOK_PAUSE);
-            is_asleep && now < deadline
-        };
-        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-        let copied = match source.copy(buffer, has_file, &mut goes_on) {
-            Ok(copied) => copied,
-            Err(CopyError::Abandoned(_)) => return Ok(None),
-            // Since the buffer was prepared, it ran and allocated more.
-            Err(CopyError::BufferFull) => {
-                self.refresh()?;
-                self.make_room(buffer)?;
-                return Ok(None);
-            }
-        };
-        let took = begun.elapsed();
-        let residence = self.records_residence.then(|| source.read_residence()).flatten();
-        let at = SystemTime::now();
-        if !threads.have_slept() || self.has_ended() {
-            *buffer = copied.builder.into_buffers();
-            return Ok(None);
-        }
-        self.note_rate(copied.builder.used_bytes(), took);
-        let copy = CopyInfo {
-            was_consistent: true,
-            threads: threads.len(),
-            lost_pages: copied.lost_pages,
-            ..CopyInfo::default()
-        };
-        Ok(Some(FrozenProcess { residence, ..self.frozen(copied, at, copy) }))
     }
 
     /// Pauses, copies and resumes it. `is_consistent` inspects the paused process; while it returns false, the process is resumed and paused
@@ -259,7 +168,7 @@ impl Target {
         let limits: StopLimits = limits.into();
         self.refresh()?;
         let mut estimate = self.make_room(buffer)?.pause;
-        let (mut wait, mut stops, mut paused) = (FIRST_WAIT, 0, Duration::ZERO);
+        let (mut wait, mut stops, mut paused, mut cut_short) = (FIRST_WAIT, 0, Duration::ZERO, 0);
         loop {
             let left = limits.pause.map(|longest| longest.saturating_sub(paused));
             if let Some(left) = left {
@@ -273,6 +182,7 @@ impl Target {
             stops += 1;
             let was_consistent = is_consistent(stopped.memory());
             if stops < MAX_STOPS && !was_consistent {
+                cut_short += stopped.stop.cut_short;
                 paused += stopped.resume();
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -287,6 +197,7 @@ impl Target {
             let with_residence = self.records_residence && copied.is_ok();
             let residence = with_residence.then(|| stopped.source.read_residence()).flatten();
             let (threads, at) = (stopped.threads(), SystemTime::now());
+            cut_short += stopped.stop.cut_short;
             let (pause, time_over) = stopped.release();
             paused += pause;
             match copied {
@@ -303,8 +214,15 @@ impl Target {
                         return Err(self.exited(Stage::COPY));
                     }
                     let pause = Some(paused);
-                    let copy =
-                        CopyInfo { pause, stops, was_consistent, threads, lost_pages, missing_bytes: 0 };
+                    let copy = CopyInfo {
+                        pause,
+                        stops,
+                        cut_short,
+                        was_consistent,
+                        threads,
+                        lost_pages,
+                        missing_bytes: 0,
+                    };
                     return Ok(FrozenProcess { residence, ..self.frozen(copied, at, copy) });
                 }
                 Err(CopyError::Abandoned(bytes)) => {
@@ -326,7 +244,12 @@ impl Target {
     }
 
     /// Whether a pause of the estimated length fits into the time that is left, and into our own time on the processors.
-    fn check_time(&mut self, estimate: Duration, left: Duration, paused: Duration) -> Result<(), Error> {
+    pub(super) fn check_time(
+        &mut self,
+        estimate: Duration,
+        left: Duration,
+        paused: Duration,
+    ) -> Result<(), Error> {
         let quota = CpuQuota::now();
         if estimate <= left && quota.is_none_or(|quota| quota.fits(estimate)) {
             // We begin with a whole period before us.
@@ -370,7 +293,7 @@ impl Target {
         }
     }
 
-    fn frozen(&self, copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
+    pub(super) fn frozen(&self, copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
         let uncopied = copied.mappings.iter().filter(|mapping| is_copied(mapping)).filter_map(|mapping| {
             let backing = match (mapping.kind(), self.files.part(mapping)) {
                 (MappingKind::Anonymous, _) => Backing::Zeros,
@@ -391,7 +314,7 @@ impl Target {
     }
 
     /// Prepares a buffer for a copy made now, and returns the estimate of it.
-    fn make_room(&self, buffer: &mut CopyBuffer) -> Result<Estimate, Error> {
+    pub(super) fn make_room(&self, buffer: &mut CopyBuffer) -> Result<Estimate, Error> {
         let estimate = self.estimate();
         let bytes = estimate.bytes;
         let no_room = |why: &dyn std::fmt::Display| {
@@ -408,7 +331,7 @@ impl Target {
         Ok(estimate)
     }
 
-    fn note_rate(&mut self, bytes: usize, took: Duration) {
+    pub(super) fn note_rate(&mut self, bytes: usize, took: Duration) {
         // Small copies measure the system calls rather than the memory.
         if bytes as u64 >= 8 * MEBIBYTE {
             let rate = took.as_nanos() * u128::from(MEBIBYTE) / bytes as u128;
@@ -420,13 +343,14 @@ impl Target {
         Error::new(Stage::COPY, format!("{}: {message}", named(self.info.id.pid, &self.info.name)), hint)
     }
 
-    fn exited(&self, stage: Stage) -> Error {
+    pub(super) fn exited(&self, stage: Stage) -> Error {
         access_errors::exited(stage, self.info.id.pid, &self.info.name)
     }
 
-    fn stop_error(&self, error: StopError, limit: Duration) -> Error {
+    pub(super) fn stop_error(&self, error: StopError, limit: Duration) -> Error {
         match error {
-            StopError::Exited => self.exited(Stage::COPY),
+            // The latter is no answer to a request to stop all of them.
+            StopError::Exited | StopError::Asleep => self.exited(Stage::COPY),
             StopError::Refused(error) => unreadable(&self.info, Attempt::Stop, &error),
             StopError::NoThread(error) => {
                 self.error(&format!("cannot start a thread to pause it: {error}"), "close other programs")

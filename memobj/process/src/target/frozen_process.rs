@@ -31,10 +31,13 @@ pub struct CopyInfo {
     pub pause: Option<Duration>,
     /// How often it was paused.
     pub stops: u32,
+    /// System calls that the pauses ended early: with EINTR, or after a part of the bytes to write.
+    #[serde(default)]
+    pub cut_short: u64,
     /// Whether its data were consistent when it was copied, as the caller checks it. False if that was not checked.
     #[serde(rename = "was_quiet")]
     pub was_consistent: bool,
-    /// The number of paused or sleeping threads.
+    /// The number of paused and sleeping threads.
     #[serde(rename = "stopped_threads")]
     pub threads: usize,
     /// Unreadable pages, replaced by zeros.

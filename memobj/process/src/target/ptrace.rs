@@ -11,7 +11,7 @@
 //! All waits peek (`WNOWAIT`): after a real wait the kernel regards the stop as handled, and drops the signal that caused it. Peeking also
 //! leaves the exit of a process to its parent, which may be another thread of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -26,6 +26,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::procfs::{thread_state, thread_status, tids};
+use super::system_call::{InCall, in_call, is_cut_short};
 
 /// The stop of a seized thread without a signal: linux/ptrace.h.
 const PTRACE_EVENT_STOP: i32 = 128;
@@ -74,11 +75,24 @@ pub(super) enum StopError {
     Timeout(Option<(u32, String, ProcessState)>, Duration),
     /// Our own thread could not be created.
     NoThread(io::Error),
+    /// None of the threads that were to be paused runs.
+    Asleep,
+}
+
+/// The threads to pause.
+#[derive(Debug, Clone)]
+pub(super) enum Choice {
+    /// All of them.
+    All,
+    /// Those that run, and these if they sleep in a call that the kernel goes on with after a stop.
+    Awake(BTreeSet<u32>),
 }
 
 /// The state of a seized thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ThreadStop {
+    /// It sleeps in a call that a stop would end early: it is left alone.
+    LeftAlone,
     /// It was asked to stop and has not stopped yet.
     Running,
     /// It stopped, at our request or by job control.
@@ -108,23 +122,34 @@ pub(super) struct PtraceStop {
     tracer: Option<(Sender<()>, JoinHandle<Release>)>,
     /// When the first thread was asked to stop.
     pub begun: Instant,
-    /// The number of paused threads.
-    pub threads: usize,
+    /// The paused threads.
+    pub threads: BTreeSet<u32>,
+    /// System calls that the pause ended early.
+    pub cut_short: u64,
 }
 
 impl PtraceStop {
-    /// Pauses every thread of the process within `limit`, for `longest` at most.
-    pub fn stop(pid: u32, limit: Duration, longest: Option<Duration>) -> Result<Self, StopError> {
+    /// Pauses the chosen threads of the process within `limit`, for `longest` at most.
+    pub fn stop(
+        pid: u32,
+        choice: Choice,
+        limit: Duration,
+        longest: Option<Duration>,
+    ) -> Result<Self, StopError> {
         let limit = longest.map_or(limit, |longest| limit.min(longest));
-        await_interruptible(pid, limit)?;
+        if matches!(choice, Choice::All) {
+            await_interruptible(pid, limit)?;
+        }
         let (report, reported) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("tracer".to_owned())
-            .spawn(move || run_tracer(pid, (limit, longest), &report, &released))
+            .spawn(move || run_tracer(pid, choice, (limit, longest), &report, &released))
             .map_err(StopError::NoThread)?;
         match reported.recv_timeout(limit.saturating_add(GRACE)) {
-            Ok(Ok((begun, threads))) => Ok(Self { pid, tracer: Some((release, thread)), begun, threads }),
+            Ok(Ok((begun, threads, cut_short))) => {
+                Ok(Self { pid, tracer: Some((release, thread)), begun, threads, cut_short })
+            }
             Ok(Err(error)) => {
                 let _ = thread.join();
                 wait_until_released(pid);
@@ -192,24 +217,27 @@ fn await_interruptible(pid: u32, limit: Duration) -> Result<(), StopError> {
 }
 
 /// Traces until the release is asked for or the longest pause is over. `limits` are the time until all threads are stopped, and the longest
-/// pause. Reports the moment of the first request to stop and the number of paused threads.
+/// pause. Reports the moment of the first request to stop, the paused threads and the number of calls that were cut short.
 fn run_tracer(
     pid: u32,
+    choice: Choice,
     (limit, longest): (Duration, Option<Duration>),
-    report: &Sender<Result<(Instant, usize), StopError>>,
+    report: &Sender<Result<(Instant, BTreeSet<u32>, u64), StopError>>,
     released: &Receiver<()>,
 ) -> Release {
-    let mut tracer = Tracer { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
+    let deadline = Instant::now() + limit;
+    let mut tracer = Tracer { pid, choice, deadline, begun: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
-    let outcome = tracer.stop_all();
+    let outcome = tracer.stop_chosen();
     let begun = tracer.begun.unwrap_or_else(Instant::now);
-    let threads = tracer.threads.values().filter(|stop| **stop != ThreadStop::Exited).count();
+    let paused = tracer.paused();
+    let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);
     let is_stopped = outcome.is_ok();
     let mut time_over = false;
     let report = |outcome| report.send(outcome);
-    if is_stopped && report(Ok((begun, threads))).is_ok() {
-        let release = RELEASE_TIME.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX));
+    if is_stopped && report(Ok((begun, paused, tracer.cut_short()))).is_ok() {
+        let release = RELEASE_TIME.saturating_mul(threads);
         let end = longest.and_then(|longest| begun.checked_add(longest.saturating_sub(release)));
         loop {
             let left = end.map_or(LET_GO_PAUSE, |end| end.saturating_duration_since(Instant::now()));
@@ -235,17 +263,19 @@ fn run_tracer(
 
 struct Tracer {
     pid: u32,
+    choice: Choice,
     deadline: Instant,
     begun: Option<Instant>,
     threads: BTreeMap<u32, ThreadStop>,
 }
 
 impl Tracer {
-    /// Seizes and stops all threads, with those created meanwhile: once all are stopped, no new one appears.
-    fn stop_all(&mut self) -> Result<(), StopError> {
+    /// Seizes and stops the chosen threads, with those created meanwhile: once all are stopped, no new one appears.
+    fn stop_chosen(&mut self) -> Result<(), StopError> {
         loop {
             let listed = tids(self.pid).map_err(|_| StopError::Exited)?;
-            let fresh: Vec<u32> = listed.into_iter().filter(|tid| !self.threads.contains_key(tid)).collect();
+            let is_fresh = |tid: &u32| !self.threads.contains_key(tid) && self.is_chosen(*tid);
+            let fresh: Vec<u32> = listed.into_iter().filter(is_fresh).collect();
             if fresh.is_empty() {
                 break;
             }
@@ -265,8 +295,34 @@ impl Tracer {
                 self.await_stop(tid)?;
             }
         }
-        let any = self.threads.values().any(|stop| *stop != ThreadStop::Exited);
-        if any { Ok(()) } else { Err(StopError::Exited) }
+        match self.choice {
+            _ if !self.paused().is_empty() => Ok(()),
+            Choice::All => Err(StopError::Exited),
+            Choice::Awake(_) => Err(StopError::Asleep),
+        }
+    }
+
+    /// Whether a thread is to be paused, as it is now.
+    fn is_chosen(&self, tid: u32) -> bool {
+        let Choice::Awake(also) = &self.choice else { return true };
+        match in_call(self.pid, tid) {
+            InCall::Running => true,
+            InCall::Robust => also.contains(&tid),
+            InCall::Fragile | InCall::Unknown => false,
+        }
+    }
+
+    /// The threads that are stopped.
+    fn paused(&self) -> BTreeSet<u32> {
+        let is_paused = |stop: &ThreadStop| !matches!(stop, ThreadStop::LeftAlone | ThreadStop::Exited);
+        self.threads.iter().filter(|(_, stop)| is_paused(stop)).map(|(&tid, _)| tid).collect()
+    }
+
+    /// The number of stopped threads whose system call the stop ended early.
+    fn cut_short(&self) -> u64 {
+        let registers = self.paused().into_iter().filter_map(|tid| ptrace::getregs(raw(tid)).ok());
+        let cut = registers.filter(|of| is_cut_short(of.orig_rax, of.rax, of.rdx));
+        cut.count() as u64
     }
 
     fn seize(&self, tid: u32) -> Result<ThreadStop, StopError> {
@@ -284,8 +340,15 @@ impl Tracer {
         thread_state(self.pid, tid).is_none_or(|(_, state)| state.has_ended())
     }
 
+    /// Asks a seized thread to stop. One that fell asleep since it was chosen is left alone: so at most microseconds pass between the look at
+    /// a thread and its interrupt.
     fn interrupt(&mut self, tid: u32) {
-        if self.threads.get(&tid) == Some(&ThreadStop::Running) && ptrace::interrupt(raw(tid)).is_err() {
+        if self.threads.get(&tid) != Some(&ThreadStop::Running) {
+            return;
+        }
+        if !self.is_chosen(tid) {
+            self.threads.insert(tid, ThreadStop::LeftAlone);
+        } else if ptrace::interrupt(raw(tid)).is_err() {
             self.threads.insert(tid, ThreadStop::Exited);
         }
     }
@@ -321,7 +384,10 @@ impl Tracer {
             let signal = match stop {
                 ThreadStop::Stopped => None,
                 ThreadStop::Signalled(signal) => Some(*signal),
-                ThreadStop::Running | ThreadStop::SignalledRealTime | ThreadStop::Exited => continue,
+                ThreadStop::LeftAlone
+                | ThreadStop::Running
+                | ThreadStop::SignalledRealTime
+                | ThreadStop::Exited => continue,
             };
             // Fails if the thread was killed meanwhile.
             let _ = ptrace::detach(raw(tid), signal);

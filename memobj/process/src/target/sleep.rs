@@ -18,32 +18,38 @@
 //! was that of all threads. A thread can only be created by one that runs. That covers fork(2) and execve(2) too, and the kernel's threads
 //! that work for io_uring, which are threads of the process.
 //!
+//! **Threads that are stopped.** The same proof holds if some threads are stopped by ptrace(2) before 1 and until after 5: they do not run
+//! either, and exist at 2. So only threads that run have to be stopped ([`Look`] finds them), and those that sleep are left alone.
+//!
 //! A process that shares the memory is not covered, as it is not covered by a stop: one of clone(2) with CLONE_VM and without CLONE_THREAD. The
 //! parent of vfork(2) waits in state D, and a thread in this state is not taken for asleep. Nor is data that the kernel or a device delivers
 //! for a sleeping thread (io_uring, AIO), or that a debugger or a peer writes (process_vm_writev(2)): a thread in a debugger's stop (state t) is
 //! not taken for asleep either.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Instant;
 
 use common::process::ProcessState;
 
 use super::procfs::{self, Status};
+use super::system_call::{InCall, in_call};
 
-/// The threads of a process, all of which were asleep when they were looked at.
+/// The threads of a process, all of which were asleep when they were looked at, apart from those that are stopped.
 #[derive(Debug)]
 pub(super) struct SleepingThreads {
     pid: u32,
     /// The number of each, and how often it had left a processor.
     threads: Vec<(u32, u64)>,
+    stopped: usize,
 }
 
 impl SleepingThreads {
-    /// Looks at all threads of a process until `deadline`. `None` if one is awake, if the time does not suffice, or if the kernel does not
-    /// show what is needed.
-    pub fn look(pid: u32, deadline: Instant) -> Option<Self> {
+    /// Looks at all threads of a process until `deadline`, apart from those that are `stopped` and remain so. `None` if one is awake, if the
+    /// time does not suffice, or if the kernel does not show what is needed.
+    pub fn look(pid: u32, stopped: &BTreeSet<u32>, deadline: Instant) -> Option<Self> {
         let mut threads = Vec::new();
-        for tid in procfs::tids(pid).ok()? {
+        for tid in procfs::tids(pid).ok()?.into_iter().filter(|tid| !stopped.contains(tid)) {
             let status = procfs::thread_status(pid, tid).filter(is_asleep)?;
             threads.push((tid, status.switches?));
             if Instant::now() >= deadline {
@@ -51,7 +57,8 @@ impl SleepingThreads {
             }
         }
         let status = Status::parse(&fs::read(format!("/proc/{pid}/status")).ok()?);
-        (status.threads == Some(threads.len())).then_some(Self { pid, threads })
+        let stopped = stopped.len();
+        (status.threads == Some(threads.len() + stopped)).then_some(Self { pid, threads, stopped })
     }
 
     /// Whether none ran since the look, as far as the counters say: this is no proof.
@@ -65,28 +72,50 @@ impl SleepingThreads {
     /// Whether it is proven that none ran between the end of the look and the begin of this call.
     pub fn have_slept(&self) -> bool {
         self.threads.iter().all(|&(tid, switches)| {
-            is_off_processor(self.pid, tid)
+            in_call(self.pid, tid).is_off_processor()
                 && procfs::thread_status(self.pid, tid)
                     .is_some_and(|status| status.switches == Some(switches))
         })
     }
 
-    /// Their number.
+    /// Their number, with those that were stopped.
     pub const fn len(&self) -> usize {
-        self.threads.len()
+        self.threads.len() + self.stopped
+    }
+}
+
+/// What the threads of a process do at a moment, as far as it matters to a stop of those that run. It proves nothing.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Threads that run, or wait for a processor.
+    pub awake: Vec<u32>,
+    /// Threads that sleep in a system call that a stop would end early, with the number of their switches.
+    pub fragile: Vec<(u32, u64)>,
+    /// Threads that sleep in a system call that the kernel goes on with after a stop, with the number of their switches.
+    pub robust: Vec<(u32, u64)>,
+}
+
+impl Look {
+    /// Looks at all threads of a process. `None` if one is in a state in which it can neither be stopped nor be left alone.
+    pub fn at(pid: u32) -> Option<Self> {
+        let mut look = Self::default();
+        for tid in procfs::tids(pid).ok()? {
+            let status = procfs::thread_status(pid, tid)?;
+            match in_call(pid, tid) {
+                _ if status.state == ProcessState::Running => look.awake.push(tid),
+                _ if !is_asleep(&status) => return None,
+                InCall::Running => look.awake.push(tid),
+                InCall::Robust => look.robust.push((tid, status.switches?)),
+                InCall::Fragile => look.fragile.push((tid, status.switches?)),
+                InCall::Unknown => return None,
+            }
+        }
+        Some(look)
     }
 }
 
 fn is_asleep(status: &Status) -> bool {
     matches!(status.state, ProcessState::Sleeping | ProcessState::Stopped | ProcessState::Idle)
-}
-
-/// Whether the kernel makes sure that a thread is on no processor. False where the file is missing (CONFIG_HAVE_ARCH_TRACEHOOK) or forbidden.
-fn is_off_processor(pid: u32, tid: u32) -> bool {
-    let text = fs::read(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-    // A line of numbers; a system without this file's meaning may show anything else.
-    let first = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    std::str::from_utf8(first).is_ok_and(|number| number.parse::<i64>().is_ok())
 }
 
 #[cfg(test)]
@@ -114,25 +143,30 @@ mod tests {
         let sleeper = Ending(Command::new("sleep").arg("600").spawn().unwrap());
         let deadline = within(60);
         let asleep = loop {
-            let look = SleepingThreads::look(sleeper.0.id(), deadline);
+            let look = SleepingThreads::look(sleeper.0.id(), &BTreeSet::new(), deadline);
             if let Some(asleep) = look.filter(SleepingThreads::have_slept) {
                 break asleep;
             }
             assert!(Instant::now() < deadline, "it never slept");
         };
         assert!(asleep.len() == 1 && asleep.seem_asleep() && asleep.have_slept());
-        assert!(SleepingThreads::look(sleeper.0.id(), Instant::now()).is_none(), "no time is no look");
+        let look = |pid, deadline| SleepingThreads::look(pid, &BTreeSet::new(), deadline);
+        assert!(look(sleeper.0.id(), Instant::now()).is_none(), "no time is no look");
+        let other = BTreeSet::from([std::process::id()]);
+        let miscounted = SleepingThreads::look(sleeper.0.id(), &other, deadline);
+        assert!(miscounted.is_none(), "a stopped thread that is not in the list");
 
         let forged = SleepingThreads {
             pid: asleep.pid,
             threads: asleep.threads.iter().map(|&(tid, n)| (tid, n + 1)).collect(),
+            stopped: 0,
         };
         assert!(!forged.seem_asleep() && !forged.have_slept());
         drop(sleeper);
         assert!(!asleep.seem_asleep() && !asleep.have_slept());
 
         // We run while we look at ourselves.
-        assert!(SleepingThreads::look(std::process::id(), within(60)).is_none());
-        assert!(!is_off_processor(u32::MAX, 1));
+        assert!(look(std::process::id(), within(60)).is_none());
+        assert!(!in_call(u32::MAX, 1).is_off_processor());
     }
 }

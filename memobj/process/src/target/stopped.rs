@@ -22,8 +22,8 @@ impl StoppedProcess {
 
     /// The number of paused threads.
     #[must_use]
-    pub const fn threads(&self) -> usize {
-        self.stop.threads
+    pub fn threads(&self) -> usize {
+        self.stop.threads.len()
     }
 
     /// Resumes it, and returns how long it was paused.

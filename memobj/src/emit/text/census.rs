@@ -127,6 +127,9 @@ impl CensusView<'_> {
                 warnings
                     .push("! read while it ran: the pause for a copy would have exceeded --max-pause".into());
             }
+            Some(LiveReason::NoInterrupt) => {
+                warnings.push("! read while it ran: a copy needs a pause of waiting threads, which --no-interrupt forbids".into());
+            }
             Some(LiveReason::Memory) => {
                 warnings.push("! read while it ran: no room for a copy of its memory".into())
             }
@@ -214,6 +217,9 @@ impl CensusView<'_> {
                 let tries = record.attempts.filter(|&tries| tries > 1);
                 let tries = tries.map(|tries| format!(" in {tries} attempts")).unwrap_or_default();
                 format!("paused for {pause}{tries}")
+            }
+            (Some(CaptureMethod::Gentle), Some(pause)) => {
+                format!("the threads that ran were paused for {pause}")
             }
             (Some(CaptureMethod::Quiet), _) => "copied without a pause".into(),
             (Some(CaptureMethod::Live), None) => "read while it ran".into(),

@@ -1,0 +1,302 @@
+//! Copies of a process whose threads that sleep are left alone: the quiet copy, if all of them sleep, and the gentle one, which pauses the
+//! others.
+//!
+//! A pause wakes a thread that sleeps in a system call, and some calls then end early (signal(7), and a write(2) that has written a part).
+//! A thread that runs in user code is in no call. So the gentle copy pauses the threads that run. Those that sleep must have slept from
+//! before the first byte was copied until after the last one ([`SleepingThreads`]). A thread that woke spoils the copy, and it is tried again.
+//! Threads that wake often, as one that waits for Python's global lock does, are paused too if they sleep in a call that the kernel goes on
+//! with after a pause.
+//!
+//! A thread can begin to sleep in the microseconds between the look at it and its interrupt, and a call in which it runs can end early, too:
+//! [`CopyInfo::cut_short`] counts the calls that did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::attached::{StopLimits, Target};
+use super::copy_source::{Copied, CopyError, CopySource};
+use super::frozen_process::{CopyInfo, FrozenProcess};
+use super::page_map::PageMap;
+use super::ptrace::{Choice, PtraceStop, StopError};
+use super::sleep::{Look, SleepingThreads};
+use crate::error::{Error, Stage};
+use crate::info::Mapping;
+use crate::memory::{CopyBuffer, ProcMem};
+use crate::residence::Residence;
+
+/// How long a moment is awaited at which a copy can begin, apart from the time of the copy itself. A program that sleeps at all mostly does
+/// within that time, and one that never does is delayed by no more.
+const SLEEP_LIMIT: Duration = Duration::from_millis(50);
+/// The pause between two looks at threads that did not sleep.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// The same for a gentle copy: a service runs for less than a millisecond for a request.
+const SHORT_LOOK_PAUSE: Duration = Duration::from_micros(200);
+/// The shortest time between two looks during a copy. A look takes at most a tenth of the time.
+const COPY_LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// Pauses of one gentle copy at most.
+const MAX_PAUSES: u32 = 12;
+/// How long the threads that run may take to stop: they only wait for a processor.
+const AWAKE_STOP_LIMIT: Duration = Duration::from_millis(50);
+/// How long a thread that wakes often may sleep before a copy is begun all the same: it may sleep on for as long.
+const FRAGILE_WAIT: Duration = Duration::from_millis(10);
+/// The wait after a pause in a garbage collection. It doubles each time.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+
+/// The pauses of a process for a gentle copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pauses {
+    /// Their number.
+    pub count: u32,
+    /// How long it was paused in all.
+    pub total: Duration,
+    /// System calls that the pauses ended early: with EINTR, or after a part of the bytes to write.
+    pub cut_short: u64,
+}
+
+impl AddAssign for Pauses {
+    fn add_assign(&mut self, other: Self) {
+        self.count += other.count;
+        self.total += other.total;
+        self.cut_short += other.cut_short;
+    }
+}
+
+/// A copy with the proof that it shows one moment.
+struct Proven {
+    copied: Copied,
+    residence: Option<Residence>,
+    at: SystemTime,
+    took: Duration,
+}
+
+/// Why an attempt gave no copy.
+enum Spoilt {
+    /// A thread ran, or may have run.
+    Awake,
+    /// Another moment is wanted.
+    Inconsistent,
+    /// The buffer did not suffice: since it was prepared, the process ran and allocated more.
+    BufferFull,
+}
+
+impl Target {
+    /// Copies it while it runs, without any effect on it, and proves that none of its threads ran meanwhile: so the copy shows one moment, as
+    /// one under a [`stop`](Self::stop) does. `is_consistent` inspects the memory before a copy, and is false if another moment is wanted.
+    ///
+    /// Tries again for some 50 ms and the time of two copies; `None` if its threads do not sleep that long, or the kernel does not show it.
+    ///
+    /// # Errors
+    /// If it has exited, permission is missing, or memory is short ([`Error::out_of_memory`]).
+    pub fn freeze_asleep(
+        &mut self,
+        buffer: &mut CopyBuffer,
+        mut is_consistent: impl FnMut(&ProcMem) -> bool,
+    ) -> Result<Option<FrozenProcess>, Error> {
+        self.refresh()?;
+        let copy_time = self.make_room(buffer)?.pause;
+        let last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
+        let deadline = last_begin + copy_time;
+        loop {
+            let threads = SleepingThreads::look(self.info.id.pid, &BTreeSet::new(), deadline);
+            if let Some(threads) = threads {
+                match self.copy_proven(&threads, buffer, &mut is_consistent, deadline)? {
+                    Ok(proven) => {
+                        let copy = CopyInfo { threads: threads.len(), ..CopyInfo::default() };
+                        return Ok(Some(self.frozen_proven(proven, copy)));
+                    }
+                    Err(Spoilt::BufferFull) => self.make_more_room(buffer)?,
+                    Err(Spoilt::Awake | Spoilt::Inconsistent) => {}
+                }
+            }
+            if Instant::now() >= last_begin {
+                return Ok(None);
+            }
+            std::thread::sleep(LOOK_PAUSE);
+        }
+    }
+
+    /// Pauses the threads that run, copies it, and resumes them. Threads that sleep in a system call that a pause could end early are left
+    /// alone, and it is proven that they slept: so the copy shows one moment. `is_consistent` is that of [`freeze`](Self::freeze).
+    ///
+    /// Tries again for some 50 ms and the time of two copies, within the limits. The copy is `None` if a thread that was left alone always
+    /// woke up, if the limits do not suffice, or if the kernel does not show what is needed. The pauses are those of all attempts.
+    ///
+    /// # Errors
+    /// If it has exited, permission is missing, or memory is short ([`Error::out_of_memory`]).
+    pub fn freeze_gently(
+        &mut self,
+        buffer: &mut CopyBuffer,
+        limits: impl Into<StopLimits>,
+        mut is_consistent: impl FnMut(&ProcMem) -> bool,
+    ) -> Result<(Option<FrozenProcess>, Pauses), Error> {
+        let limits: StopLimits = limits.into();
+        let mut pauses = Pauses::default();
+        self.refresh()?;
+        let mut copy_time = self.make_room(buffer)?.pause;
+        let fits =
+            limits.pause.is_none_or(|longest| self.check_time(copy_time, longest, Duration::ZERO).is_ok());
+        let mut last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
+        let (mut wakers, mut wait) = (Wakers::default(), FIRST_WAIT);
+        while fits && Instant::now() < last_begin && pauses.count < MAX_PAUSES {
+            let Some(also) = wakers.look(self.info.id.pid) else {
+                std::thread::sleep(SHORT_LOOK_PAUSE);
+                continue;
+            };
+            let left = limits.pause.map(|longest| longest.saturating_sub(pauses.total));
+            if left.is_some_and(|left| left < copy_time) {
+                break;
+            }
+            let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left };
+            match self.copy_gently(also, buffer, limits, &mut is_consistent, &mut pauses)? {
+                Ok(frozen) => return Ok((Some(frozen), pauses)),
+                Err(Spoilt::Awake) => {}
+                Err(Spoilt::BufferFull) => {
+                    self.make_more_room(buffer)?;
+                    copy_time = self.estimate().pause;
+                }
+                Err(Spoilt::Inconsistent) => {
+                    std::thread::sleep(wait);
+                    last_begin += wait;
+                    wait *= 2;
+                }
+            }
+        }
+        Ok((None, pauses))
+    }
+
+    /// Pauses, copies and resumes it once.
+    fn copy_gently(
+        &mut self,
+        also: BTreeSet<u32>,
+        buffer: &mut CopyBuffer,
+        limits: StopLimits,
+        is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
+        pauses: &mut Pauses,
+    ) -> Result<Result<FrozenProcess, Spoilt>, Error> {
+        let pid = self.info.id.pid;
+        let stop = match PtraceStop::stop(pid, Choice::Awake(also), limits.stop, limits.pause) {
+            Ok(stop) => stop,
+            Err(StopError::Asleep) => return Ok(Err(Spoilt::Awake)),
+            Err(StopError::Timeout(_, paused)) => {
+                pauses.count += 1;
+                pauses.total += paused;
+                return Ok(Err(Spoilt::Awake));
+            }
+            Err(error) => return Err(self.stop_error(error, limits.stop)),
+        };
+        let (begun, cut_short) = (stop.begun, stop.cut_short);
+        let end = begun + limits.pause.unwrap_or(Duration::MAX / 4);
+        let threads = SleepingThreads::look(pid, &stop.threads, end);
+        let proven = threads.as_ref().map(|threads| self.copy_proven(threads, buffer, is_consistent, end));
+        let release = stop.release();
+        *pauses += Pauses { count: 1, total: release.at.saturating_duration_since(begun), cut_short };
+        let Some(threads) = threads else { return Ok(Err(Spoilt::Awake)) };
+        match proven.transpose()?.unwrap_or(Err(Spoilt::Awake)) {
+            Ok(proven) if release.time_over => {
+                *buffer = proven.copied.builder.into_buffers();
+                Ok(Err(Spoilt::Awake))
+            }
+            Ok(proven) => {
+                let copy = CopyInfo {
+                    pause: Some(pauses.total),
+                    stops: pauses.count,
+                    cut_short: pauses.cut_short,
+                    threads: threads.len(),
+                    ..CopyInfo::default()
+                };
+                Ok(Ok(self.frozen_proven(proven, copy)))
+            }
+            Err(spoilt) => Ok(Err(spoilt)),
+        }
+    }
+
+    /// Copies it once, and proves that no thread ran that is not stopped.
+    fn copy_proven(
+        &self,
+        threads: &SleepingThreads,
+        buffer: &mut CopyBuffer,
+        is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
+        deadline: Instant,
+    ) -> Result<Result<Proven, Spoilt>, Error> {
+        if self.has_ended() {
+            return Err(self.exited(Stage::COPY));
+        }
+        let mut source: CopySource = self.open_source(PageMap::open(self.info.id.pid))?;
+        if !is_consistent(source.memory()) {
+            return Ok(Err(Spoilt::Inconsistent));
+        }
+        let begun = Instant::now();
+        let mut next_look = begun + COPY_LOOK_PAUSE;
+        let mut goes_on = || {
+            let now = Instant::now();
+            if now < next_look {
+                return true;
+            }
+            let is_asleep = threads.seem_asleep();
+            next_look = Instant::now() + (now.elapsed() * 10).max(COPY_LOOK_PAUSE);
+            is_asleep && now < deadline
+        };
+        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
+        let copied = match source.copy(buffer, has_file, &mut goes_on) {
+            Ok(copied) => copied,
+            Err(CopyError::Abandoned(_)) => return Ok(Err(Spoilt::Awake)),
+            Err(CopyError::BufferFull) => return Ok(Err(Spoilt::BufferFull)),
+        };
+        let took = begun.elapsed();
+        let residence = self.records_residence.then(|| source.read_residence()).flatten();
+        let at = SystemTime::now();
+        if !threads.have_slept() || self.has_ended() {
+            *buffer = copied.builder.into_buffers();
+            return Ok(Err(Spoilt::Awake));
+        }
+        Ok(Ok(Proven { copied, residence, at, took }))
+    }
+
+    fn frozen_proven(
+        &mut self,
+        Proven { copied, residence, at, took }: Proven,
+        copy: CopyInfo,
+    ) -> FrozenProcess {
+        self.note_rate(copied.builder.used_bytes(), took);
+        let copy = CopyInfo { was_consistent: true, lost_pages: copied.lost_pages, ..copy };
+        FrozenProcess { residence, ..self.frozen(copied, at, copy) }
+    }
+
+    fn make_more_room(&mut self, buffer: &mut CopyBuffer) -> Result<(), Error> {
+        self.refresh()?;
+        self.make_room(buffer).map(drop)
+    }
+}
+
+/// Which threads of a process wake often.
+#[derive(Debug, Default)]
+struct Wakers {
+    /// The switches of each thread when it was last seen asleep.
+    switches: BTreeMap<u32, u64>,
+    restless: BTreeSet<u32>,
+    waits_since: Option<Instant>,
+}
+
+impl Wakers {
+    /// Looks whether a copy can begin. Returns the threads that are to be paused besides those that run.
+    fn look(&mut self, pid: u32) -> Option<BTreeSet<u32>> {
+        let look = Look::at(pid)?;
+        self.restless.extend(&look.awake);
+        for &(tid, switches) in look.fragile.iter().chain(&look.robust) {
+            if self.switches.insert(tid, switches).is_some_and(|before| before != switches) {
+                self.restless.insert(tid);
+            }
+        }
+        let tids = |of: &[(u32, u64)]| of.iter().map(|&(tid, _)| tid).collect::<BTreeSet<u32>>();
+        let also: BTreeSet<u32> = tids(&look.robust).intersection(&self.restless).copied().collect();
+        let would_wake = !tids(&look.fragile).is_disjoint(&self.restless);
+        let waits_since = *self.waits_since.get_or_insert_with(Instant::now);
+        let nothing_to_pause = look.awake.is_empty() && also.is_empty();
+        if nothing_to_pause || would_wake && waits_since.elapsed() < FRAGILE_WAIT {
+            return None;
+        }
+        self.waits_since = None;
+        Some(also)
+    }
+}
