@@ -2,6 +2,7 @@
 
 mod copies;
 mod files;
+mod gentle;
 mod quiet;
 mod refusals;
 mod signals;

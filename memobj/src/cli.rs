@@ -104,11 +104,11 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"], help_heading = "When")]
     pub no_stop: bool,
 
-    /// Pause the process for at most TIME, and read it while it runs if a copy takes longer; 0 never pauses it [default: 250ms]
+    /// Pause the process for at most TIME, and read it while it runs if a copy takes longer; 0 pauses no thread at all [default: 250ms]
     #[arg(long, value_name = "TIME", value_parser = parse_pause, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub max_pause: Option<Duration>,
 
-    /// Never interrupt a thread that waits in a system call: pause at most the threads that run, or read the process while it runs
+    /// Pause only threads that run, none that waits in a system call; if that does not suffice, read the process while it runs
     #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop", "save_snapshot"], help_heading = "When")]
     pub no_interrupt: bool,
 
@@ -284,6 +284,7 @@ Examples:
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
   memobj -- python bot.py                 start a program and count every 10 s
+  memobj --no-interrupt -p 1234           pause no thread that waits in a system call
   memobj --max-pause 0 -p 1234            never pause it
   memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
@@ -303,10 +304,15 @@ warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio
 
 Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
 The copy counts if the kernel's counters prove that no thread ran meanwhile. If none succeeds within some 50 ms and the time of two copies, \
-memobj pauses the program for a copy, about 0.2 to 0.4 ms per MB, and for 250 ms at most: then the program runs on, whatever memobj waits for, \
-and is read while it runs. While it is paused, a system call in which the program waits may end with EINTR, as with \
-any stop; Python repeats such calls, C code may not. (signal.sigtimedwait alone returns a signal that never came, if its \
-timeout ends during the pause.) --max-pause 0 forbids the pause: a program that does not sleep is read while it runs, and memory that \
+memobj pauses the threads that run, and leaves the others alone if they sleep until the copy is made, for about 0.2 to 0.4 ms per MB. A thread that runs the \
+program's code waits in no system call, so no call is interrupted. If that does not succeed either, memobj pauses all threads. \
+All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs.
+
+Interrupted calls: a pause of all threads ends some system calls in which threads wait: epoll_wait, recv with a timeout, accept, semop and others end with EINTR, \
+and a blocking write to a pipe or socket that has written a part returns that part. Python repeats the former; code that does not look at what write() returns \
+loses data. (signal.sigtimedwait alone returns a signal that never came, if its timeout ends during the pause.) --no-interrupt forbids that pause: if a copy needs it, the program is read while it \
+runs. Then a call can be interrupted only in the microseconds between the look at a thread that runs and its pause, or if the thread that runs is in the middle of such a call. The record counts the calls \
+in interrupted_calls. --max-pause 0 forbids each pause, also that of threads that run: a program that does not sleep is read while it runs, and memory that \
 changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
 
 Coverage: the share of used bytes in Python's own allocator that belongs to counted objects; and the share of counted objects \

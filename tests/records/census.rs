@@ -4,7 +4,7 @@ use common::record::{
     CacheTotal, CensusRecord, Coverage, GcGeneration, GcState, HolderTotal, ModuleTotal, Omitted,
     PythonBuild, PythonThread, Record, TypeTotal,
 };
-use proptest::array::{uniform2, uniform3, uniform4, uniform5, uniform6, uniform6, uniform9};
+use proptest::array::{uniform2, uniform3, uniform4, uniform6, uniform9};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;

@@ -295,7 +295,7 @@ fn ended_target_is_an_error() {
 
 /// The one census that memobj makes of a process.
 #[track_caller]
-fn census(pid: u32, args: &[&str]) -> serde_json::Value {
+pub(super) fn census(pid: u32, args: &[&str]) -> serde_json::Value {
     let run = Tool::ours("memobj").args(["-p", &pid.to_string()]).args(args).run().expect_code(0);
     let [census] = &run.records()[..] else { panic!("{run}") };
     census.clone()
@@ -330,7 +330,7 @@ asyncio.run(main())
     assert_eq!(how(bot.pid(), &["--no-stop"]), ("live".into(), Some("asked".into()), None));
     assert_untouched(bot.pid());
     let (busy, _) = started(python, BUSY, &[]);
-    assert_eq!(how(busy.pid(), &[]), ("stopped".into(), None, Some(true)));
+    assert_eq!(how(busy.pid(), &["--max-pause", "10s"]), ("gentle".into(), None, Some(true)));
     for limit in ["0", "1ms"] {
         let live = ("live".into(), Some("max_pause".into()), None);
         assert_eq!(how(busy.pid(), &["--max-pause", limit]), live, "{limit}");

@@ -3,8 +3,8 @@
 //!
 //! [`Target::attach`](target::Target::attach) opens a running process. Its memory can be read while it runs
 //! ([`live`](target::Target::live)), while all its threads are paused ([`stop`](target::Target::stop)), or from a copy: one made while all
-//! threads slept by themselves ([`freeze_asleep`](target::Target::freeze_asleep)), or during a pause of milliseconds
-//! ([`freeze`](target::Target::freeze)). Core files ([`target::core_file::open`]) and snapshots ([`snapshot::open`]) are
+//! threads slept ([`freeze_asleep`](target::Target::freeze_asleep)), during a pause of the threads that ran
+//! ([`freeze_gently`](target::Target::freeze_gently)), or during one of all threads ([`freeze`](target::Target::freeze)). Core files ([`target::core_file::open`]) and snapshots ([`snapshot::open`]) are
 //! opened as such copies. Each is a [`ProcessSource`](info::ProcessSource), and each memory a [`Memory`](memory::Memory): code that reads
 //! one reads all.
 //!
