@@ -354,13 +354,14 @@ while True: pass
 
 #[test]
 fn record_says_that_waiting_threads_were_interrupted() {
-    // Threads that wake each millisecond in a call that a stop ends early: one of them always wakes during a copy.
+    // Threads that wake every 5 ms in a call that a stop ends early, and memory for whose copy that does not suffice: one of them wakes.
     const PROGRAM: &str = "
 import select, sys, threading
 def wake():
     poll = select.epoll()
-    while True: poll.poll(0.001)
-for _ in range(4): threading.Thread(target=wake, daemon=True).start()
+    while True: poll.poll(0.005)
+data = [bytes(range(256)) * 4096 for _ in range(100)]
+for _ in range(8): threading.Thread(target=wake, daemon=True).start()
 print('ready', flush=True)
 sys.stdin.read()
 ";
