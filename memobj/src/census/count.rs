@@ -69,7 +69,7 @@ pub(crate) struct CaptureContext<'r> {
 }
 
 impl CaptureContext<'_> {
-    /// A census of a copy, for which the process was paused so, or not at all.
+    /// A census of a copy, with the pauses of the process for it.
     pub fn paused(method: CaptureMethod, pauses: Pauses, begun: Instant) -> Self {
         Self {
             attempts: u64::from(pauses.count).max(1),

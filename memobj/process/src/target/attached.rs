@@ -243,22 +243,23 @@ impl Target {
         }
     }
 
-    /// Whether a pause of the estimated length fits into the time that is left, and into our own time on the processors.
-    pub(super) fn check_time(
-        &mut self,
-        estimate: Duration,
-        left: Duration,
-        paused: Duration,
-    ) -> Result<(), Error> {
-        let quota = CpuQuota::now();
-        if estimate <= left && quota.is_none_or(|quota| quota.fits(estimate)) {
-            // We begin with a whole period before us.
-            quota.map(|quota| quota.period).into_iter().for_each(std::thread::sleep);
+    /// An error if a pause has [no time](Self::has_time).
+    fn check_time(&mut self, estimate: Duration, left: Duration, paused: Duration) -> Result<(), Error> {
+        if Self::has_time(estimate, left) {
             return Ok(());
         }
         // One copy may have been slow by chance: the next pause is judged by less of that.
         self.rate -= self.rate.saturating_sub(FIRST_RATE) / 4;
         Err(self.too_long(paused))
+    }
+
+    /// Whether a pause of the estimated length fits into the time that is left, and into our own time on the processors: a whole period of
+    /// that is before us at the return.
+    pub(super) fn has_time(estimate: Duration, left: Duration) -> bool {
+        let quota = CpuQuota::now();
+        let fits = estimate <= left && quota.is_none_or(|quota| quota.fits(estimate));
+        quota.filter(|_| fits).map(|quota| quota.period).into_iter().for_each(std::thread::sleep);
+        fits
     }
 
     fn too_long(&self, paused: Duration) -> Error {

@@ -19,6 +19,7 @@ use super::copy_source::{Copied, CopyError, CopySource};
 use super::frozen_process::{CopyInfo, FrozenProcess};
 use super::page_map::PageMap;
 use super::ptrace::{Choice, PtraceStop, StopError};
+use super::retry::retry_while_traced;
 use super::sleep::{Look, SleepingThreads};
 use crate::error::{Error, Stage};
 use crate::info::Mapping;
@@ -134,8 +135,7 @@ impl Target {
         let mut pauses = Pauses::default();
         self.refresh()?;
         let mut copy_time = self.make_room(buffer)?.pause;
-        let fits =
-            limits.pause.is_none_or(|longest| self.check_time(copy_time, longest, Duration::ZERO).is_ok());
+        let fits = limits.pause.is_none_or(|longest| Self::has_time(copy_time, longest));
         let mut last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
         let (mut wakers, mut wait) = (Wakers::default(), FIRST_WAIT);
         while fits && Instant::now() < last_begin && pauses.count < MAX_PAUSES {
@@ -148,7 +148,7 @@ impl Target {
                 break;
             }
             let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left };
-            match self.copy_gently(also, buffer, limits, &mut is_consistent, &mut pauses)? {
+            match self.copy_gently(&also, buffer, limits, &mut is_consistent, &mut pauses)? {
                 Ok(frozen) => return Ok((Some(frozen), pauses)),
                 Err(Spoilt::Awake) => {}
                 Err(Spoilt::BufferFull) => {
@@ -168,14 +168,15 @@ impl Target {
     /// Pauses, copies and resumes it once.
     fn copy_gently(
         &mut self,
-        also: BTreeSet<u32>,
+        also: &BTreeSet<u32>,
         buffer: &mut CopyBuffer,
         limits: StopLimits,
         is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
         pauses: &mut Pauses,
     ) -> Result<Result<FrozenProcess, Spoilt>, Error> {
         let pid = self.info.id.pid;
-        let stop = match PtraceStop::stop(pid, Choice::Awake(also), limits.stop, limits.pause) {
+        let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
+        let stop = match retry_while_traced(pid, stop) {
             Ok(stop) => stop,
             Err(StopError::Asleep) => return Ok(Err(Spoilt::Awake)),
             Err(StopError::Timeout(_, paused)) => {

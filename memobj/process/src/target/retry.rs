@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::procfs::thread_status;
+use super::procfs::{thread_status, tids};
 use super::ptrace::StopError;
 
 /// How long another tracer is waited for; a debugger stays longer.
@@ -33,5 +33,7 @@ pub(super) fn retry_while_traced<T>(
 }
 
 fn is_traced(pid: u32) -> bool {
-    thread_status(pid, pid).is_some_and(|status| status.tracer.is_some())
+    // Another memobj may hold only the threads that ran.
+    let is_traced = |tid| thread_status(pid, tid).is_some_and(|status| status.tracer.is_some());
+    tids(pid).unwrap_or_default().into_iter().any(is_traced)
 }

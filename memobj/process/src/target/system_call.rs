@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_told_apart() {
+    fn calls_are_classified() {
         assert_eq!(parse(b"running\n"), InCall::Running);
         assert_eq!(parse(b"202 0x7ffd 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7f\n"), InCall::Robust);
         assert_eq!(parse(b"-1 0x7ffd10 0x7f0012\n"), InCall::Robust);
