@@ -178,13 +178,16 @@ def main():
 
 
 def print_table(rows):
-    print("\n| Python | suite | cases | failed alone | `-i 50ms` | `--leaks` | censuses quiet, gentle, stopped, live | calls cut |")
-    print("|---|---|--:|--:|--:|--:|---|--:|")
-    for version, suite, row in rows:
-        counts = collections.Counter(row["counts"])
+    versions = list(dict.fromkeys(version for version, _, _ in rows))
+    print(f"\n| suite | cases on {', '.join(versions)} | failed alone | with `-i 50ms` | with `--leaks` | quiet, gentle, stopped, live | calls cut |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for suite in dict.fromkeys(suite for _, suite, _ in rows):
+        of_suite = {version: row for version, name, row in rows if name == suite}
+        cases = ", ".join(f"{of_suite[version]['cases']:,}" if version in of_suite else "–" for version in versions)
+        bad = [sum(row["bad"][mode] for row in of_suite.values()) for mode in range(len(MODES))]
+        counts = sum((collections.Counter(row["counts"]) for row in of_suite.values()), collections.Counter())
         methods = ", ".join(f"{counts[method]:,}" for method in ("quiet", "gentle", "stopped", "live"))
-        bad = " | ".join(map(str, row["bad"]))
-        print(f"| {version} | {suite} | {row['cases']:,} | {bad} | {methods} | {counts['interrupted']} |")
+        print(f"| {suite} | {cases} | {' | '.join(map(str, bad))} | {methods} | {counts['interrupted']} |")
     for version, _, row in rows:
         for difference in row["differences"]:
             print(f"{version} {difference}")

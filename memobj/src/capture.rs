@@ -287,7 +287,9 @@ impl Capturer {
         let (still, new_pauses) = target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
         *pauses += new_pauses;
         let Some(still) = still else { return Ok(None) };
-        let context = CaptureContext::paused(CaptureMethod::Gentle, *pauses, begun);
+        // All its threads may have fallen asleep meanwhile.
+        let method = if new_pauses.count == 0 { CaptureMethod::Quiet } else { CaptureMethod::Gentle };
+        let context = CaptureContext::paused(method, *pauses, begun);
         self.count_one_copy(still, python, context, options, leaks)
     }
 

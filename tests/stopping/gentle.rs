@@ -278,12 +278,12 @@ fn calls_of_sleepers_are_not_cut_short() {
 }
 
 #[test]
-fn gentle_copy_without_a_thread_that_runs_waits_in_vain() {
+fn gentle_copy_pauses_no_sleeper() {
     let process = Tool::new("sleep").args(["600"]).start();
     wait_until(PATIENCE, "sleep", || super::states(process.pid()) == ['S']);
     let mut target = Target::attach(process.pid()).unwrap();
     let (frozen, pauses) = target.freeze_gently(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
-    assert!(frozen.is_none() && pauses == Pauses::default());
+    assert_eq!((frozen.expect("it sleeps").copy.pause, pauses), (None, Pauses::default()));
     process.signal(rustix::process::Signal::KILL);
     wait_until(PATIENCE, "its end", || process.has_ended());
     assert!(target.freeze_gently(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap_err().exited);

@@ -29,6 +29,10 @@ use crate::residence::Residence;
 /// How long a moment is awaited at which a copy can begin, apart from the time of the copy itself. A program that sleeps at all mostly does
 /// within that time, and one that never does is delayed by no more.
 const SLEEP_LIMIT: Duration = Duration::from_millis(50);
+/// Attempts that are made even if that time is over: we may have been kept off the processors, and all its threads sleep.
+const MIN_ATTEMPTS: u32 = 5;
+/// How long a copy of a sleeper may take beyond the estimate: it has no effect, so we need not hurry on a busy machine.
+const SLOW_COPY: Duration = Duration::from_secs(1);
 /// The pause between two looks at threads that did not sleep.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 /// The same for a gentle copy: a service runs for less than a millisecond for a request.
@@ -53,6 +57,19 @@ pub struct Pauses {
     pub total: Duration,
     /// System calls that the pauses ended early: with EINTR, or after a part of the bytes to write.
     pub cut_short: u64,
+}
+
+impl Pauses {
+    /// The facts of a copy after these pauses.
+    fn copy_info(&self, threads: &SleepingThreads) -> CopyInfo {
+        CopyInfo {
+            pause: (self.count > 0).then_some(self.total),
+            stops: self.count,
+            cut_short: self.cut_short,
+            threads: threads.len(),
+            ..CopyInfo::default()
+        }
+    }
 }
 
 impl AddAssign for Pauses {
@@ -85,7 +102,7 @@ impl Target {
     /// Copies it while it runs, without any effect on it, and proves that none of its threads ran meanwhile: so the copy shows one moment, as
     /// one under a [`stop`](Self::stop) does. `is_consistent` inspects the memory before a copy, and is false if another moment is wanted.
     ///
-    /// Tries again for some 50 ms and the time of two copies; `None` if its threads do not sleep that long, or the kernel does not show it.
+    /// Begins again for some 50 ms and the time of a copy; `None` if its threads do not sleep that long, or the kernel does not show it.
     ///
     /// # Errors
     /// If it has exited, permission is missing, or memory is short ([`Error::out_of_memory`]).
@@ -97,8 +114,8 @@ impl Target {
         self.refresh()?;
         let copy_time = self.make_room(buffer)?.pause;
         let last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
-        let deadline = last_begin + copy_time;
-        loop {
+        let deadline = last_begin + copy_time + SLOW_COPY;
+        for attempt in 1_u32.. {
             let threads = SleepingThreads::look(self.info.id.pid, &BTreeSet::new(), deadline);
             if let Some(threads) = threads {
                 match self.copy_proven(&threads, buffer, &mut is_consistent, deadline)? {
@@ -110,17 +127,19 @@ impl Target {
                     Err(Spoilt::Awake | Spoilt::Inconsistent) => {}
                 }
             }
-            if Instant::now() >= last_begin {
-                return Ok(None);
+            if attempt >= MIN_ATTEMPTS && Instant::now() >= last_begin {
+                break;
             }
             std::thread::sleep(LOOK_PAUSE);
         }
+        Ok(None)
     }
 
     /// Pauses the threads that run, copies it, and resumes them. Threads that sleep in a system call that a pause could end early are left
-    /// alone, and it is proven that they slept: so the copy shows one moment. `is_consistent` is that of [`freeze`](Self::freeze).
+    /// alone, and it is proven that they slept: so the copy shows one moment. If none runs, none is paused. `is_consistent` is that of
+    /// [`freeze`](Self::freeze).
     ///
-    /// Tries again for some 50 ms and the time of two copies, within the limits. The copy is `None` if a thread that was left alone always
+    /// Begins again for some 50 ms and the time of a copy, within the limits. The copy is `None` if a thread that was left alone always
     /// woke up, if the limits do not suffice, or if the kernel does not show what is needed. The pauses are those of all attempts.
     ///
     /// # Errors
@@ -138,8 +157,10 @@ impl Target {
         let fits = limits.pause.is_none_or(|longest| Self::has_time(copy_time, longest));
         let mut last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
         let (mut wakers, mut wait) = (Wakers::default(), FIRST_WAIT);
-        while fits && Instant::now() < last_begin && pauses.count < MAX_PAUSES {
-            let Some(also) = wakers.look(self.info.id.pid) else {
+        let mut attempts = 0;
+        while fits && (Instant::now() < last_begin || attempts < MIN_ATTEMPTS) && pauses.count < MAX_PAUSES {
+            attempts += 1;
+            let Some(moment) = wakers.look(self.info.id.pid) else {
                 std::thread::sleep(SHORT_LOOK_PAUSE);
                 continue;
             };
@@ -148,7 +169,7 @@ impl Target {
                 break;
             }
             let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left };
-            match self.copy_gently(&also, buffer, limits, &mut is_consistent, &mut pauses)? {
+            match self.copy_gently(&moment, buffer, limits, &mut is_consistent, &mut pauses)? {
                 Ok(frozen) => return Ok((Some(frozen), pauses)),
                 Err(Spoilt::Awake) => {}
                 Err(Spoilt::BufferFull) => {
@@ -168,13 +189,21 @@ impl Target {
     /// Pauses, copies and resumes it once.
     fn copy_gently(
         &mut self,
-        also: &BTreeSet<u32>,
+        moment: &Moment,
         buffer: &mut CopyBuffer,
         limits: StopLimits,
         is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
         pauses: &mut Pauses,
     ) -> Result<Result<FrozenProcess, Spoilt>, Error> {
         let pid = self.info.id.pid;
+        let Moment::Stop(also) = moment else {
+            let deadline = Instant::now() + SLEEP_LIMIT + SLOW_COPY;
+            let Some(threads) = SleepingThreads::look(pid, &BTreeSet::new(), deadline) else {
+                return Ok(Err(Spoilt::Awake));
+            };
+            let proven = self.copy_proven(&threads, buffer, is_consistent, deadline)?;
+            return Ok(proven.map(|proven| self.frozen_proven(proven, pauses.copy_info(&threads))));
+        };
         let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
         let stop = match retry_while_traced(pid, stop) {
             Ok(stop) => stop,
@@ -198,16 +227,7 @@ impl Target {
                 *buffer = proven.copied.builder.into_buffers();
                 Ok(Err(Spoilt::Awake))
             }
-            Ok(proven) => {
-                let copy = CopyInfo {
-                    pause: Some(pauses.total),
-                    stops: pauses.count,
-                    cut_short: pauses.cut_short,
-                    threads: threads.len(),
-                    ..CopyInfo::default()
-                };
-                Ok(Ok(self.frozen_proven(proven, copy)))
-            }
+            Ok(proven) => Ok(Ok(self.frozen_proven(proven, pauses.copy_info(&threads)))),
             Err(spoilt) => Ok(Err(spoilt)),
         }
     }
@@ -270,6 +290,14 @@ impl Target {
     }
 }
 
+/// How a copy can begin.
+enum Moment {
+    /// All threads sleep.
+    Asleep,
+    /// Threads run. These are to be paused with them: they wake often.
+    Stop(BTreeSet<u32>),
+}
+
 /// Which threads of a process wake often.
 #[derive(Debug, Default)]
 struct Wakers {
@@ -280,8 +308,8 @@ struct Wakers {
 }
 
 impl Wakers {
-    /// Looks whether a copy can begin. Returns the threads that are to be paused besides those that run.
-    fn look(&mut self, pid: u32) -> Option<BTreeSet<u32>> {
+    /// Looks whether a copy can begin.
+    fn look(&mut self, pid: u32) -> Option<Moment> {
         let look = Look::at(pid)?;
         self.restless.extend(&look.awake);
         for &(tid, switches) in look.fragile.iter().chain(&look.robust) {
@@ -293,11 +321,11 @@ impl Wakers {
         let also: BTreeSet<u32> = tids(&look.robust).intersection(&self.restless).copied().collect();
         let would_wake = !tids(&look.fragile).is_disjoint(&self.restless);
         let waits_since = *self.waits_since.get_or_insert_with(Instant::now);
-        let nothing_to_pause = look.awake.is_empty() && also.is_empty();
-        if nothing_to_pause || would_wake && waits_since.elapsed() < FRAGILE_WAIT {
+        if would_wake && waits_since.elapsed() < FRAGILE_WAIT {
             return None;
         }
         self.waits_since = None;
-        Some(also)
+        let is_asleep = look.awake.is_empty() && also.is_empty();
+        Some(if is_asleep { Moment::Asleep } else { Moment::Stop(also) })
     }
 }
