@@ -303,7 +303,7 @@ leads to except modules, types and functions, each object once; SHARED is the pa
 warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio from 100 lookups on.
 
 Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
-The copy counts if the kernel's counters prove that no thread ran meanwhile. If none succeeds within some 50 ms and the time of two copies, \
+The copy counts if the kernel's counters prove that no thread ran meanwhile. If none begins within some 50 ms and the time of a copy, or a thread wakes up, \
 memobj pauses the threads that run, and leaves the others alone if they sleep until the copy is made, for about 0.2 to 0.4 ms per MB. A thread that runs the \
 program's code waits in no system call, so no call is interrupted. If that does not succeed either, memobj pauses all threads. \
 All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs.
@@ -311,7 +311,7 @@ All pauses together take 250 ms at most: then the program runs on, whatever memo
 Interrupted calls: a pause of all threads ends some system calls in which threads wait: epoll_wait, recv with a timeout, accept, semop and others end with EINTR, \
 and a blocking write to a pipe or socket that has written a part returns that part. Python repeats the former; code that does not look at what write() returns \
 loses data. (signal.sigtimedwait alone returns a signal that never came, if its timeout ends during the pause.) --no-interrupt forbids that pause: if a copy needs it, the program is read while it \
-runs. Then a call can be interrupted only in the microseconds between the look at a thread that runs and its pause, or if the thread that runs is in the middle of such a call. The record counts the calls \
+runs. Then a call can be interrupted only if a thread is in the middle of it, but runs or waits for a processor (mostly for microseconds, on a busy machine for milliseconds), or begins it between the look at the thread and its pause. The record counts the calls \
 in interrupted_calls. --max-pause 0 forbids each pause, also that of threads that run: a program that does not sleep is read while it runs, and memory that \
 changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
 
