@@ -105,6 +105,9 @@ enum ThreadStop {
     Exited,
 }
 
+/// The begin of a pause: the moment of the first request to stop, the paused threads and the number of calls that were cut short.
+type Stopped = (Instant, BTreeSet<u32>, u64);
+
 /// The end of a pause.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Release {
@@ -217,12 +220,12 @@ fn await_interruptible(pid: u32, limit: Duration) -> Result<(), StopError> {
 }
 
 /// Traces until the release is asked for or the longest pause is over. `limits` are the time until all threads are stopped, and the longest
-/// pause. Reports the moment of the first request to stop, the paused threads and the number of calls that were cut short.
+/// pause.
 fn run_tracer(
     pid: u32,
     choice: Choice,
     (limit, longest): (Duration, Option<Duration>),
-    report: &Sender<Result<(Instant, BTreeSet<u32>, u64), StopError>>,
+    report: &Sender<Result<Stopped, StopError>>,
     released: &Receiver<()>,
 ) -> Release {
     let deadline = Instant::now() + limit;
