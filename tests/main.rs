@@ -4,7 +4,7 @@
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `other_users`, `choice` and `hostile` hold that memmon tells the truth,
 //! `arrays` and `heap` that memobj finds in a process what that finds in itself, `additions` and `watch_adds` that it names the lines that add, `caches` and `paths` that it names what the program itself
 //! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
-//! `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found.
+//! `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found, `packages` that what is shipped works where it is installed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,6 +41,7 @@ mod memdiff;
 mod memplot;
 mod oracle;
 mod other_users;
+mod packages;
 mod page;
 mod paths;
 mod pipes;

@@ -1,6 +1,6 @@
 //! Reads logs and says how many moments there were: what `benches/reading.py` measures.
 //!
-//!     cargo run --release -p common --example reading -- [--serde] [--workers N] LOG…
+//!     cargo run --release -p memtools-common --example reading -- [--serde] [--workers N] LOG…
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -4,12 +4,14 @@ use toml::{Table, Value};
 
 /// The four tools' packages.
 const TOOLS: [&str; 4] = ["memmon", "memobj", "memplot", "memdiff"];
+/// The package of `common`.
+const COMMON: &str = "memtools-common";
 
 /// Dependencies of a tool, or of `common`, on a tool. The root package and xtask see all tools: that is their purpose.
 pub fn other_tools(path: &str, manifest: &Table) -> Vec<String> {
     let name =
         manifest.get("package").and_then(|p| p.get("name")).and_then(Value::as_str).unwrap_or_default();
-    if name != "common" && !TOOLS.contains(&name) {
+    if name != COMMON && !TOOLS.contains(&name) {
         return Vec::new();
     }
     let used = dependencies(manifest).into_iter().filter(|dependency| TOOLS.contains(&dependency.as_str()));
@@ -75,7 +77,7 @@ mod tests {
     fn only_tools_and_common_are_checked() {
         assert!(found(other_tools, "[package]\nname = 'memmon'\n[dependencies]\ncommon = '1'").is_empty());
         assert!(found(other_tools, "[package]\nname = 'xtask'\n[dependencies]\nmemmon = '1'").is_empty());
-        assert_eq!(found(other_tools, "[package]\nname = 'common'\n[dependencies]\nmemmon = '1'").len(), 1);
+        assert_eq!(found(other_tools, "[package]\nname = 'memtools-common'\n[dependencies]\nmemmon = '1'").len(), 1);
     }
 
     #[test]

@@ -19,6 +19,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     ("documentation", &["doc", "--workspace", "--no-deps"]),
     ("one tool alone", &["check", "--no-default-features", "--features", "memobj", "--bin", "memobj"]),
+    ("packages", &["xtask", "dist"]),
     ("tests", TESTS),
 ];
 

@@ -36,6 +36,8 @@ enum Chore {
         #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "check")]
         compare: Option<Vec<String>>,
     },
+    /// Build the packages into target/dist: wheel, Debian package, image, crates, with their checksums
+    Dist,
     /// Check everything: format, lints, documentation, tests
     Ci,
 }
@@ -93,6 +95,11 @@ fn run(chore: Chore) -> io::Result<bool> {
             say(&checked.left_out)?;
             say(&checked.wrong)?;
             return Ok(checked.wrong.is_empty());
+        }
+        Chore::Dist => {
+            for file in xtask::dist::build()? {
+                writeln!(io::stdout(), "{}", file.display())?;
+            }
         }
         Chore::Ci => return xtask::ci::run(),
     }

@@ -8,7 +8,8 @@ use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::{Memory, gaps};
 use memobj_process::residence::PageRun;
 
-use super::glibc::{Glibc, SearchAreas};
+use super::glibc::SearchAreas;
+use super::native_heaps::NativeHeaps;
 use super::rows::Rows;
 use super::span::Span;
 use super::stacks::is_plain;
@@ -22,7 +23,7 @@ const ALLOCATORS: [(&str, &str); 6] = [
     ("librpmalloc", "rpmalloc"),
     ("libhoard", "Hoard"),
 ];
-/// The C library musl, whose allocator is not read.
+/// The C library musl. Its malloc before version 1.2.1 is not read.
 const MUSL: &str = "ld-musl-";
 /// A segment that is loaded (elf(5)).
 const PT_LOAD: u32 = 1;
@@ -83,11 +84,11 @@ pub(super) fn kind(mapping: &Mapping) -> MemoryKind {
 pub(super) fn spans(
     memory: &(impl Memory + ?Sized),
     facts: &ProcessInfo,
-    glibc: &Glibc,
+    heaps: &NativeHeaps,
     own: Option<&'static str>,
     rows: &mut Rows,
 ) -> Vec<Span> {
-    let allocator = allocator(facts, glibc).or(own);
+    let allocator = allocator(facts, heaps).or(own);
     let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
     let main = main.map_or("", |thread| thread.name.as_str());
     let mut spans = Vec::with_capacity(facts.mappings.len());
@@ -160,13 +161,13 @@ fn name_of(path: &str) -> &str {
 }
 
 /// The allocator that the process uses instead of glibc's, by the names of its libraries.
-fn allocator(facts: &ProcessInfo, glibc: &Glibc) -> Option<&'static str> {
+fn allocator(facts: &ProcessInfo, heaps: &NativeHeaps) -> Option<&'static str> {
     let named = facts.files().find_map(|mapping| {
         let name = mapping.file_name().to_string_lossy();
         ALLOCATORS.iter().find(|(library, _)| name.starts_with(library)).map(|(_, name)| *name)
     });
     let is_musl = |mapping: &Mapping| mapping.file_name().to_string_lossy().starts_with(MUSL);
-    named.or_else(|| (glibc.arenas.is_empty() && facts.files().any(is_musl)).then_some("musl"))
+    named.or_else(|| (!heaps.has_malloc() && facts.files().any(is_musl)).then_some("musl"))
 }
 
 #[cfg(test)]

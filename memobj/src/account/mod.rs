@@ -14,6 +14,7 @@ pub mod glibc;
 pub mod growth;
 mod libraries;
 mod mappings;
+mod musl;
 pub mod native_heaps;
 mod ownership;
 pub mod pinned;

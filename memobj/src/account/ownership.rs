@@ -27,7 +27,7 @@ use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
 
 use super::block_map::{BlockId, BlockMap, ObjectProbe, POOLS_AT_ONCE};
-use super::glibc::Glibc;
+use super::native_heaps::NativeHeaps;
 use super::span::{RowId, Span};
 
 /// Bytes that are scanned at once; no block of pymalloc is longer.
@@ -79,9 +79,9 @@ pub(super) fn trace_all<'h, 'm, M: Memory>(
     blocks: &'h BlockMap<'h>,
     hook_bytes: u64,
     facts: &ProcessInfo,
-    glibc: &'h Glibc,
+    heaps: &'h NativeHeaps,
 ) -> TypeOwners<'h> {
-    let mut tracer = Tracer::new(python, blocks, hook_bytes, Some(TypeOwners::new(walked, pools, glibc)));
+    let mut tracer = Tracer::new(python, blocks, hook_bytes, Some(TypeOwners::new(walked, pools, heaps)));
     tracer.place_objects(walked, facts);
     // Plain data comes last: it owns little, and behind it a block still has old bytes, which can look like pointers.
     let mut plain = Vec::new();
@@ -91,13 +91,13 @@ pub(super) fn trace_all<'h, 'm, M: Memory>(
         None => {}
     });
     plain.iter().for_each(|(at, of)| tracer.trace_object(*at, of));
-    tracer.owners.unwrap_or_else(|| TypeOwners::new(walked, pools, glibc))
+    tracer.owners.unwrap_or_else(|| TypeOwners::new(walked, pools, heaps))
 }
 
 /// The types that own blocks, chunks of malloc and other memory.
 pub(super) struct TypeOwners<'h> {
     pools: &'h Pools,
-    glibc: &'h Glibc,
+    heaps: &'h NativeHeaps,
     /// The number of a type among those that were counted, by its address.
     numbers: HashMap<Addr, u32>,
     /// By pool: the place of its first block in `blocks`.
@@ -112,7 +112,7 @@ pub(super) struct TypeOwners<'h> {
 const UNOWNED: u32 = u32::MAX;
 
 impl<'h> TypeOwners<'h> {
-    fn new(walked: &HeapWalk, pools: &'h Pools, glibc: &'h Glibc) -> Self {
+    fn new(walked: &HeapWalk, pools: &'h Pools, heaps: &'h NativeHeaps) -> Self {
         let mut count = 0_usize;
         let mut first = Vec::with_capacity(pools.pools.len());
         for pool in &pools.pools {
@@ -120,7 +120,7 @@ impl<'h> TypeOwners<'h> {
             count = count.saturating_add(pool.handed_out());
         }
         let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.ty.at, number)).collect();
-        Self { pools, glibc, numbers, first, blocks: vec![UNOWNED; count], outside: HashMap::new() }
+        Self { pools, heaps, numbers, first, blocks: vec![UNOWNED; count], outside: HashMap::new() }
     }
 
     /// Gives a block to a type, unless it has an owner.
@@ -292,7 +292,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
 
     fn claim_chunk(&mut self, to: Addr) {
         let Some(owners) = &mut self.owners else { return };
-        let Some(chunk) = owners.glibc.chunk(self.probe.python.memory, to) else { return };
+        let Some(chunk) = owners.heaps.chunk(self.probe.python.memory, to) else { return };
         if owners.claim_chunk(&chunk, self.number)
             && chunk.end.0.saturating_sub(chunk.start.0) <= MAX_CHUNK_BYTES
         {
@@ -313,7 +313,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
             if self.blocks.storage.insert(block) {
                 owners.claim_block(block, number);
             }
-        } else if let Some(chunk) = owners.glibc.chunk(python.memory, copy.start) {
+        } else if let Some(chunk) = owners.heaps.chunk(python.memory, copy.start) {
             owners.claim_chunk(&chunk, number);
         }
         for chunk in stacks.chunks(objects) {
@@ -338,7 +338,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
             let Some(&number) = owners.numbers.get(&of.at) else { return };
             // Before an object are: nothing, the collector's header, that and pointers to its attributes, or what debug hooks put.
             let chunk = || {
-                [0, 16, 32, 48].into_iter().find_map(|prefix| owners.glibc.chunk(memory, at.minus(prefix)))
+                [0, 16, 32, 48].into_iter().find_map(|prefix| owners.heaps.chunk(memory, at.minus(prefix)))
             };
             if let Some(block) = block {
                 owners.claim_block(block, number);

@@ -76,7 +76,7 @@ pub fn account_for_process<M: Memory>(
     let (pools, hook_bytes) = (allocator.pools.unwrap_or(&none), allocator.hook_bytes);
     let blocks = BlockMap::new(python.memory, pools);
     let heaps = NativeHeaps::read(python.memory, facts, residence, &pools.ranges);
-    let owners = trace_all(python, walked, pools, &blocks, hook_bytes, facts, &heaps.glibc);
+    let owners = trace_all(python, walked, pools, &blocks, hook_bytes, facts, &heaps);
     let coverage = allocator
         .pools
         .map(|pools| coverage::measure(python, pools, &blocks, hook_bytes, threads))

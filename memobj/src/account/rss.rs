@@ -35,6 +35,8 @@ pub struct Account {
     pub types: Vec<PageBytes>,
     /// The arenas of glibc's malloc; `None` if there is none.
     pub arenas: Option<Vec<Arena>>,
+    /// Whether the C library's malloc was found.
+    pub reads_malloc: bool,
     /// Bytes that `malloc_trim(0)` would give back.
     pub trimmable_bytes: u64,
     /// Bytes of chunks with a mapping of their own, as malloc counts them; `None` where that is not known.
@@ -80,10 +82,12 @@ impl Account {
         if self.rss_bytes == 0 { 1.0 } else { self.explained_bytes() as f64 / self.rss_bytes as f64 }
     }
 
-    /// Resident bytes of chunks in use of the C library's malloc, and those of them that are objects or their storage; `None` if it has no
-    /// arena.
+    /// Resident bytes of chunks in use of the C library's malloc, and those of them that are objects or their storage; `None` if it was
+    /// not found.
     pub fn malloc_coverage(&self) -> Option<(u64, u64)> {
-        self.arenas.as_ref()?;
+        if !self.reads_malloc {
+            return None;
+        }
         let kinds = [MemoryKind::NativeUsed, MemoryKind::NativeMapped];
         let places = kinds.map(super::rows::place);
         let is_object = |row: &MemoryRow| {
@@ -110,13 +114,13 @@ pub fn account(
 ) -> Account {
     let pages = residence.pages.runs();
     let mut rows = Rows::default();
-    let mappings = mappings::spans(memory, facts, &heaps.glibc, python.allocator, &mut rows);
+    let mappings = mappings::spans(memory, facts, &heaps, python.allocator, &mut rows);
     let kept = kept_by_libraries(memory, facts, &heaps, &mappings, &mut rows);
     let layers: [Vec<Span>; 6] = [
         mappings,
         kept,
         stacks_and_mapped_chunks(&heaps.stacks, &heaps.glibc, &mut rows),
-        chunks(&heaps.glibc, &mut rows),
+        chunks(&heaps, &mut rows),
         merged(&heaps.glibc.cached, rows.id(MemoryKind::NativeCached, None)),
         pools(python, &mut rows),
     ];
@@ -125,6 +129,7 @@ pub fn account(
     let mut account = Account {
         rss_bytes: residence.rss_bytes,
         types: vec![PageBytes::default(); python.types],
+        reads_malloc: heaps.has_malloc(),
         trimmable_bytes: resident(pages, &heaps.glibc.trimmable),
         native_mapped_malloc_bytes: heaps.glibc.mmapped_bytes,
         large: large_regions(pages, facts, &heaps, python),
@@ -217,9 +222,9 @@ fn stacks_and_mapped_chunks(stacks: &[Stack], glibc: &Glibc, rows: &mut Rows) ->
     spans.sorted()
 }
 
-fn chunks(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
+fn chunks(heaps: &NativeHeaps, rows: &mut Rows) -> Vec<Span> {
     let span = |piece: &ChunkRun| Span { start: piece.start, end: piece.end, row: rows.id(piece.part, None) };
-    glibc.pieces.iter().map(span).collect::<Spans>().sorted()
+    heaps.glibc.pieces.iter().chain(&heaps.musl.pieces).map(span).collect::<Spans>().sorted()
 }
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
@@ -289,7 +294,10 @@ fn large_regions(
     python: &PythonMemory<'_>,
 ) -> Vec<LargeRegion> {
     let known = heaps.known();
-    let chunks = heaps.glibc.mapped.iter().map(|range| (range.clone(), MemoryKind::NativeMapped));
+    let of_musl = heaps.musl.pieces.iter().filter(|piece| piece.part == MemoryKind::NativeMapped);
+    let of_musl = of_musl.map(|piece| piece.start..piece.end);
+    let chunks =
+        heaps.glibc.mapped.iter().cloned().chain(of_musl).map(|range| (range, MemoryKind::NativeMapped));
     let mapped = facts.mappings.iter().flat_map(|mapping| {
         let kind = mappings::kind(mapping);
         let may_be_owned = match kind {

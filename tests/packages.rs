@@ -1,0 +1,200 @@
+//! The packages that `cargo xtask dist` built: each is installed in a place of its own, and finds a leak there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use xtask::dist::PROGRAMS;
+
+use crate::support::interpreters::{Interpreter, interpreters};
+use crate::support::python::python;
+use crate::support::{Background, Run, Tool, workspace};
+
+/// The largest wheel that PyPI's users should have to fetch.
+const MAX_WHEEL_BYTES: u64 = 20 << 20;
+/// Why a test of packages cannot run.
+const NOT_BUILT: &str = "no packages were built: run `cargo xtask dist`";
+/// Shows the processes of its pid namespace in the root of an image, and runs a program of that image.
+const IN_IMAGE: &str = r#"mount -t proc proc "$0/proc" && exec chroot "$0" "$@""#;
+/// Programs of a namespace of their own, with what `ps` sees.
+const APART: [&str; 5] = ["--pid", "--mount", "--fork", "--mount-proc", "--kill-child"];
+
+/// The package with this ending.
+fn package(end: &str) -> Option<PathBuf> {
+    let files = fs::read_dir(xtask::dist::folder()).ok()?;
+    let mut found = files.filter_map(|file| Some(file.ok()?.path())).filter(|file| {
+        file.extension().is_some_and(|extension| extension == end)
+    });
+    found.next()
+}
+
+/// The example that leaks, on an interpreter.
+fn bot(start: Tool) -> Background {
+    let mut bot =
+        start.args(["-B", "-u"]).arg(workspace::root().join("examples/leaky_bot.py")).start();
+    bot.wait_line("bot: serving");
+    bot
+}
+
+/// Whether memobj names the leak of the example and the line that adds to it.
+#[track_caller]
+fn names_the_leak(memobj: Tool, pid: u32) {
+    let run = memobj.args(["--leaks", "--for", "6s", "-i", "1s", "--max-pause", "1m", "-p"]).arg(pid.to_string()).run();
+    let records = run.expect_code(1).records();
+    let last = records.last().unwrap();
+    let leaks = last["leaks"].as_array().unwrap();
+    assert_eq!(leaks.len(), 1, "{last}");
+    assert_eq!(leaks[0]["holder"], "__main__.bot.sessions", "{last}");
+    let lines = [&leaks[0]["additions"]["lines"][0]["frames"][0], &leaks[0]["candidates"][0]];
+    assert!(lines.iter().any(|line| line["function"].as_str().is_some_and(|name| name.ends_with("on_message"))), "{last}");
+}
+
+/// Runs all four programs in a folder.
+fn all_start(folder: &Path) {
+    for program in PROGRAMS {
+        let out = Tool::new(folder.join(program)).arg("--version").run().expect_code(0).out();
+        assert_eq!(out, format!("{program} {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+/// A virtual environment with the wheel; the reason if there is no pip.
+fn with_wheel(python: &Path, wheel: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let tried = |run: Run| if run.code() == Some(0) { Ok(()) } else { Err(run.err()) };
+    tried(Tool::new(python).args(["-m", "venv"]).arg(folder).run())?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"];
+    let run = Tool::new(folder.join("bin/python")).args(pip).arg(wheel).run();
+    // A wheel that pip refuses is a failure, not a reason.
+    run.expect_code(0);
+    Ok(folder.join("bin"))
+}
+
+#[test]
+fn wheel_gives_the_four_commands() {
+    let Some(wheel) = package("whl") else { crate::skip!("{NOT_BUILT}") };
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    assert!(fs::metadata(&wheel).unwrap().len() <= MAX_WHEEL_BYTES);
+    let folder = tempfile::tempdir().unwrap();
+    let commands = match with_wheel(&python.path, &wheel, &folder.path().join("venv")) {
+        Ok(commands) => commands,
+        Err(reason) => crate::skip!("no virtual environment: {reason}"),
+    };
+    all_start(&commands);
+    let bot = bot(Tool::new(&python.path));
+    names_the_leak(Tool::new(commands.join("memobj")), bot.pid());
+    // The others, in a pipe as in the README.
+    let pid = bot.pid().to_string();
+    let script = r#""$0/memmon" -i 50ms --count 3 -p "$1" > log.jsonl && "$0/memdiff" log.jsonl > verdict && "$0/memplot" log.jsonl"#;
+    let run = Tool::new("sh").args(["-c", script]).arg(&commands).arg(pid).dir(folder.path()).run();
+    assert!(run.expect_code(0).out().starts_with("<svg"));
+    assert!(!fs::read(folder.path().join("verdict")).unwrap().is_empty());
+}
+
+/// The Python of Alpine, which runs on musl.
+fn alpine() -> Option<&'static Interpreter> {
+    interpreters().iter().find(|interpreter| interpreter.to_string().contains("Alpine"))
+}
+
+#[test]
+fn wheel_fits_pythons_on_musl() {
+    let Some(wheel) = package("whl") else { crate::skip!("{NOT_BUILT}") };
+    let Some(alpine) = alpine() else { crate::skip!("no Python of Alpine: run tests/interpreters") };
+    let folder = tempfile::tempdir().unwrap();
+    let commands = match with_wheel(&alpine.program, &wheel, &folder.path().join("venv")) {
+        Ok(commands) => commands,
+        Err(reason) => crate::skip!("no virtual environment: {reason}"),
+    };
+    let bot = bot(Tool::new(&alpine.program));
+    names_the_leak(Tool::new(commands.join("memobj")), bot.pid());
+}
+
+#[test]
+fn debian_package_installs() {
+    let Some(package) = package("deb") else { crate::skip!("{NOT_BUILT}") };
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    if !rustix::process::geteuid().is_root() {
+        crate::skip!("dpkg installs as root only")
+    }
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("var/lib/dpkg");
+    for part in ["info", "updates", "triggers"] {
+        fs::create_dir_all(state.join(part)).unwrap();
+    }
+    fs::write(state.join("status"), "").unwrap();
+    let run = Tool::new("dpkg").arg(format!("--root={}", root.path().display())).arg("--install").arg(&package).run();
+    run.expect_code(0);
+    all_start(&root.path().join("usr/bin"));
+    for program in PROGRAMS {
+        for file in [
+            format!("usr/share/man/man1/{program}.1.gz"),
+            format!("usr/share/bash-completion/completions/{program}"),
+            format!("usr/share/zsh/vendor-completions/_{program}"),
+            format!("usr/share/fish/vendor_completions.d/{program}.fish"),
+        ] {
+            assert!(root.path().join(&file).is_file(), "{file}");
+        }
+    }
+    let bot = bot(Tool::new(&python.path));
+    names_the_leak(Tool::new(root.path().join("usr/bin/memobj")), bot.pid());
+}
+
+#[test]
+fn lintian_finds_no_error() {
+    let Some(package) = package("deb") else { crate::skip!("{NOT_BUILT}") };
+    if Tool::new("sh").args(["-c", "command -v lintian"]).run().code() != Some(0) {
+        crate::skip!("no lintian on this machine")
+    }
+    Tool::new("lintian").args(["--fail-on", "error", "--allow-root"]).arg(&package).run().expect_code(0);
+}
+
+/// An image's root file system in a namespace that joins the pid namespace of a container, as `kubectl debug --target` does.
+#[test]
+fn image_looks_into_a_container() {
+    let image = xtask::dist::folder().join("image/bin");
+    if !image.is_dir() {
+        crate::skip!("{NOT_BUILT}")
+    }
+    let inside = Tool::new("unshare").args(APART).arg("true").run();
+    if inside.code() != Some(0) {
+        crate::skip!("no namespaces here: {}", inside.err().trim())
+    }
+    let root = tempfile::tempdir().unwrap();
+    let programs = root.path().join("usr/local/bin");
+    for folder in [&programs, &root.path().join("proc")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for program in PROGRAMS {
+        fs::copy(image.join(program), programs.join(program)).unwrap();
+    }
+    let targets = alpine().map(|alpine| alpine.program.clone()).into_iter().chain(python().map(|python| python.path.clone()));
+    for program in targets {
+        // The container: the bot has pid 1 in it.
+        let container = bot(Tool::new("unshare").args(APART).arg(&program));
+        let [child] = crate::support::process::descendants(container.pid())[..] else { panic!("no bot") };
+        let debug = |caps: &[&str]| {
+            Tool::new("nsenter")
+                .args(["--target", &child.to_string(), "--pid", "--", "setpriv"])
+                .args(caps)
+                .args(["unshare", "--mount", "sh", "-c", IN_IMAGE])
+                .arg(root.path())
+                .arg("/usr/local/bin/memobj")
+        };
+        names_the_leak(debug(&[]), 1);
+        // Root without the capability is not enough.
+        let run = debug(&["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"]).args(["--leaks", "--for", "2s", "-p", "1"]).run();
+        assert!(run.expect_code(2).err().contains("SYS_PTRACE"));
+    }
+}
+
+#[test]
+fn checksums_are_those_of_the_files() {
+    let folder = xtask::dist::folder();
+    if !folder.join("SHA256SUMS").is_file() {
+        crate::skip!("{NOT_BUILT}")
+    }
+    Tool::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).dir(&folder).run().expect_code(0);
+    // Each crate that another one needs is there.
+    let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    for name in ["memtools-common", "memobj-process", "memobj-cpython", "memobj", "memmon", "memdiff", "memplot", "memtools"] {
+        let file = format!("  {name}-{}.crate\n", env!("CARGO_PKG_VERSION"));
+        assert!(sums.contains(&file), "{file}{sums}");
+    }
+}

@@ -1,0 +1,310 @@
+//! `cargo xtask dist`: everything that is shipped, from one static build of the four programs.
+//!
+//! A static program runs on each Linux of its architecture, whatever C library it has, and in a container without one. So one build serves a
+//! wheel for glibc and musl, a Debian package for every release, and an image. What packs is pinned in `packaging/requirements.txt`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{ElfFile, ProgramHeader as _};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{completions, man, workspace};
+
+/// The programs.
+pub const PROGRAMS: [&str; 4] = ["memdiff", "memmon", "memobj", "memplot"];
+/// What they are compiled for.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The tags of a wheel that runs with glibc and with musl: a static program needs neither.
+const PLATFORMS: &str = "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64";
+/// The owner of the Debian package; git's author of the last commit without it.
+const MAINTAINER: &str = "MEMTOOLS_MAINTAINER";
+
+/// The folder of the packages.
+#[must_use]
+pub fn folder() -> PathBuf {
+    workspace::target().join("dist")
+}
+
+/// Builds all packages, with their checksums, and names the files.
+///
+/// # Errors
+/// A program that packs is missing or fails, or a file cannot be written.
+pub fn build() -> io::Result<Vec<PathBuf>> {
+    let folder = folder();
+    clear(&folder)?;
+    let compiled = compile()?;
+    let tools = Tools::fetch()?;
+    wheel(&tools, &folder)?;
+    debian(&tools, &compiled, &folder)?;
+    image(&compiled, &folder.join("image"))?;
+    crates(&folder)?;
+    checksums(&folder)
+}
+
+/// Removes what an earlier run left.
+fn clear(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let is_package = |name: &OsStr| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|end| ["whl", "deb", "crate"].iter().any(|known| end == *known))
+    };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_package(&entry.file_name()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the programs, and makes sure that they need no loader. Returns their folder.
+fn compile() -> io::Result<PathBuf> {
+    let args = ["build", "--profile", "dist", "--target", TARGET, "--bins"];
+    run(&mut static_build(Command::new(cargo()).args(args)))?;
+    let folder = workspace::target().join(TARGET).join("dist");
+    for program in PROGRAMS {
+        let bytes = fs::read(folder.join(program))?;
+        let elf = ElfFile::<FileHeader64<object::Endianness>>::parse(&*bytes).map_err(io::Error::other)?;
+        if elf.elf_program_headers().iter().any(|part| part.p_type(elf.endian()) == PT_INTERP) {
+            return Err(io::Error::other(format!("{program} is not static: it needs a loader")));
+        }
+    }
+    Ok(folder)
+}
+
+/// Sets the compiler's flags of the static build; paths of this machine do not belong into it.
+fn static_build(command: &mut Command) -> &mut Command {
+    let home = std::env::var("CARGO_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))
+        .unwrap_or_default();
+    let flags = [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=", workspace::root().display()),
+        format!("--remap-path-prefix={home}=cargo"),
+    ];
+    command.current_dir(workspace::root()).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+}
+
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The programs that pack, in a virtual environment.
+struct Tools(PathBuf);
+
+impl Tools {
+    fn fetch() -> io::Result<Self> {
+        let folder = workspace::target().join("dist-tools");
+        if !folder.join("bin/python").exists() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        }
+        let list = workspace::root().join("packaging/requirements.txt");
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        run(Command::new(folder.join("bin/python")).args(pip).arg(list))?;
+        Ok(Self(folder))
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.0.join("bin").join(name));
+        if let Ok(seconds) = git(&["log", "-1", "--format=%ct"]) {
+            command.env("SOURCE_DATE_EPOCH", seconds);
+        }
+        command
+    }
+}
+
+/// Packs the wheel. maturin gives a program for glibc no tag of musl, so the tags are written afterwards.
+fn wheel(tools: &Tools, folder: &Path) -> io::Result<()> {
+    let args =
+        ["build", "--target", TARGET, "--profile", "dist", "--compatibility", "manylinux_2_17", "--out"];
+    run(static_build(tools.command("maturin").args(args).arg(folder)))?;
+    let packed = files(folder, "whl")?;
+    run(tools.command("wheel").args(["tags", "--remove", "--platform-tag", PLATFORMS]).args(packed))
+}
+
+/// Packs the Debian package: programs, manual pages, completions, licences.
+fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
+    let stage = workspace::target().join("dist-deb");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    copy_programs(compiled, &stage.join("usr/bin"))?;
+    for page in man::pages()? {
+        write_packed(&stage.join("usr/share/man/man1").join(format!("{}.gz", page.name)), &page.text)?;
+    }
+    let shells = workspace::target().join("dist-completions");
+    completions::write(&shells)?;
+    for program in PROGRAMS {
+        for (from, to) in [
+            (format!("{program}.bash"), format!("bash-completion/completions/{program}")),
+            (format!("_{program}"), format!("zsh/vendor-completions/_{program}")),
+            (format!("{program}.fish"), format!("fish/vendor_completions.d/{program}.fish")),
+        ] {
+            write(&stage.join("usr/share").join(to), &fs::read(shells.join(from))?)?;
+        }
+    }
+    let maintainer = match std::env::var(MAINTAINER) {
+        Ok(name) => name,
+        Err(_) => git(&["log", "-1", "--format=%an <%ae>"])?,
+    };
+    let (version, date) = (env!("CARGO_PKG_VERSION"), git(&["log", "-1", "--format=%aD"])?);
+    let documents = stage.join("usr/share/doc/memtools");
+    let changes = format!(
+        "memtools ({version}-1) unstable; urgency=medium\n\n  * Version {version}.\n\n -- {maintainer}  {date}\n"
+    );
+    write_packed(&documents.join("changelog.Debian.gz"), changes.as_bytes())?;
+    write_packed(&documents.join("changelog.gz"), &fs::read(workspace::root().join("CHANGELOG.md"))?)?;
+    write(&documents.join("copyright"), copyright()?.as_bytes())?;
+    let overrides = fs::read(workspace::root().join("packaging/lintian-overrides"))?;
+    write(&stage.join("usr/share/lintian/overrides/memtools"), &overrides)?;
+    let config = workspace::root().join("packaging/nfpm.yaml");
+    run(tools
+        .command("nfpm")
+        .args(["package", "--packager", "deb", "--config"])
+        .arg(config)
+        .arg("--target")
+        .arg(folder)
+        .env("FILES", stage)
+        .env("VERSION", version)
+        .env("MAINTAINER", maintainer)
+        .stdout(Stdio::null()))
+}
+
+/// Lays out what an image is built from: `docker build target/dist/image`.
+fn image(compiled: &Path, folder: &Path) -> io::Result<()> {
+    copy_programs(compiled, &folder.join("bin"))?;
+    write(&folder.join("LICENSES"), copyright()?.as_bytes())?;
+    fs::copy(workspace::root().join("packaging/Dockerfile"), folder.join("Dockerfile")).map(drop)
+}
+
+/// Packs the crates.
+fn crates(folder: &Path) -> io::Result<()> {
+    let args = ["package", "--quiet", "--workspace", "--exclude", "xtask", "--no-verify", "--allow-dirty"];
+    run(Command::new(cargo()).args(args).current_dir(workspace::root()))?;
+    for packed in files(&workspace::target().join("package"), "crate")? {
+        if let Some(name) = packed.file_name() {
+            fs::copy(&packed, folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the checksums of all packages, as sha256sum(1) does.
+fn checksums(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for end in ["whl", "deb", "crate"] {
+        all.extend(files(folder, end)?);
+    }
+    let mut text = String::new();
+    for file in &all {
+        let sum = Sha256::digest(fs::read(file)?);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        text += &format!("{}  {name}\n", sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+    let sums = folder.join("SHA256SUMS");
+    fs::write(&sums, text)?;
+    all.extend([folder.join("image"), sums]);
+    Ok(all)
+}
+
+/// The licences of memtools, of its font, and of the crates that are linked into the programs, each text once.
+fn copyright() -> io::Result<String> {
+    let read = |name: &str| fs::read_to_string(workspace::root().join(name));
+    let mut text = format!(
+        "memtools is licensed under the MIT licence or the Apache License 2.0, at your choice. The text of the latter is in\n\
+         /usr/share/common-licenses/Apache-2.0 on Debian.\n\n{}\n{}\n\
+         The programs are built with these libraries of Rust:\n\n",
+        read("LICENSE-MIT")?,
+        read("LICENSE-DEJAVU")?,
+    );
+    let args = ["metadata", "--format-version", "1", "--filter-platform", TARGET];
+    let metadata = output(Command::new(cargo()).args(args).current_dir(workspace::root()))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(io::Error::other)?;
+    let mut licences = BTreeSet::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        // Ours have no source.
+        if package["source"].is_null() {
+            continue;
+        }
+        let field = |name: &str| package[name].as_str().unwrap_or_default();
+        text += &format!("{} {}: {}\n", field("name"), field("version"), field("license"));
+        let Some(home) = Path::new(field("manifest_path")).parent() else { continue };
+        for entry in fs::read_dir(home)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().to_uppercase();
+            let is_licence = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"]
+                .iter()
+                .any(|known| name.starts_with(known));
+            if is_licence && !name.contains("APACHE") && entry.file_type()?.is_file() {
+                licences.extend(fs::read_to_string(entry.path()).map(|text| text.trim().to_owned()));
+            }
+        }
+    }
+    for licence in licences {
+        text += &format!("\n{}\n\n{licence}\n", "-".repeat(78));
+    }
+    Ok(text)
+}
+
+fn copy_programs(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    PROGRAMS.iter().try_for_each(|program| {
+        fs::copy(from.join(program), to.join(program))?;
+        fs::set_permissions(to.join(program), fs::Permissions::from_mode(0o755))
+    })
+}
+
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(file.parent().unwrap_or(file))?;
+    fs::write(file, bytes)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+}
+
+/// Writes a file as `gzip -9n` does.
+fn write_packed(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(bytes)?;
+    write(file, &packer.finish()?)
+}
+
+/// The files in a folder with an ending, by name.
+fn files(folder: &Path, end: &str) -> io::Result<Vec<PathBuf>> {
+    let all: io::Result<Vec<PathBuf>> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut found = all?;
+    found.retain(|file| file.extension().is_some_and(|extension| extension == end));
+    found.sort();
+    Ok(found)
+}
+
+fn git(args: &[&str]) -> io::Result<String> {
+    output(Command::new("git").args(args).current_dir(workspace::root())).map(|text| text.trim().to_owned())
+}
+
+/// Runs a command to its end.
+fn run(command: &mut Command) -> io::Result<()> {
+    let status = command.status().map_err(|error| named(command, &error))?;
+    if status.success() { Ok(()) } else { Err(named(command, &status)) }
+}
+
+/// Runs a command, and returns what it writes to stdout.
+fn output(command: &mut Command) -> io::Result<String> {
+    let done = command.stderr(Stdio::inherit()).output().map_err(|error| named(command, &error))?;
+    if !done.status.success() {
+        return Err(named(command, &done.status));
+    }
+    String::from_utf8(done.stdout).map_err(io::Error::other)
+}
+
+fn named(command: &Command, what: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {what}", command.get_program().to_string_lossy()))
+}
