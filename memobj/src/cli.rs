@@ -12,7 +12,7 @@ use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, StopPolicy, Targets,
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy, Targets,
     TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
@@ -136,6 +136,10 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub no_cmdline: bool,
 
+    /// Nice value of the analysis, 0 to 19: a higher one leaves more processor time to the program
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=19), default_value_t = NICE, help_heading = "When")]
+    pub nice: u8,
+
     /// Locate the interpreter by this method only
     #[arg(long, value_parser = locate_methods(), hide = true)]
     pub locate: Option<LocateMethod>,
@@ -230,6 +234,7 @@ impl Args {
                 watch: self.watch_adds.clone(),
                 caches: self.caches.then_some(CacheOptions { max_item_bytes: self.max_item }),
                 cmdline: !self.no_cmdline,
+                nice: self.nice,
             },
             interval,
             max_censuses,
@@ -295,7 +300,8 @@ warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio
 Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
 The copy counts if the kernel's counters prove that no thread ran meanwhile. If none succeeds within some 50 ms and the time of two copies, \
 memobj pauses the program for a copy, about 0.2 to 0.4 ms per MB, and for 250 ms at most: then the program runs on, whatever memobj waits for, \
-and is read while it runs. While it is paused, a system call in which the program waits may end with EINTR, as with \
+and is read while it runs. If memobj itself is stopped meanwhile, a watchdog, a second process, ends it after some 40 ms. \
+While it is paused, a system call in which the program waits may end with EINTR, as with \
 any stop; Python repeats such calls, C code may not. (signal.sigtimedwait alone returns a signal that never came, if its \
 timeout ends during the pause.) --max-pause 0 forbids the pause: a program that does not sleep is read while it runs, and memory that \
 changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.

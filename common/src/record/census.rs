@@ -170,6 +170,8 @@ names! {
         MaxPause,
         /// Memory did not suffice for a copy.
         Memory,
+        /// No watchdog could be started for the pause.
+        Watchdog,
     }
 
     /// Why an object is not freed.

@@ -16,9 +16,11 @@ mod retry;
 mod sleep;
 mod smaps;
 mod stopped;
+mod watchdog;
 pub mod watchpoint;
 
 pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, StopLimits, Target};
 pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};
 pub use ptrace::without_stops;
 pub use stopped::StoppedProcess;
+pub use watchdog::{run_watchdog, set_watchdog, watchdog_pid};

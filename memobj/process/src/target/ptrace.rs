@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use common::priority;
 use common::process::ProcessState;
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -26,6 +27,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::procfs::{thread_state, thread_status, tids};
+use super::watchdog::{self, Watched};
 
 /// The stop of a seized thread without a signal: linux/ptrace.h.
 const PTRACE_EVENT_STOP: i32 = 128;
@@ -74,6 +76,8 @@ pub(super) enum StopError {
     Timeout(Option<(u32, String, ProcessState)>, Duration),
     /// Our own thread could not be created.
     NoThread(io::Error),
+    /// The watchdog could not be started.
+    NoWatchdog(io::Error),
 }
 
 /// The state of a seized thread.
@@ -116,6 +120,7 @@ impl PtraceStop {
     /// Pauses every thread of the process within `limit`, for `longest` at most.
     pub fn stop(pid: u32, limit: Duration, longest: Option<Duration>) -> Result<Self, StopError> {
         let limit = longest.map_or(limit, |longest| limit.min(longest));
+        watchdog::prepare().map_err(StopError::NoWatchdog)?;
         await_interruptible(pid, limit)?;
         let (report, reported) = mpsc::channel();
         let (release, released) = mpsc::channel();
@@ -199,10 +204,15 @@ fn run_tracer(
     report: &Sender<Result<(Instant, usize), StopError>>,
     released: &Receiver<()>,
 ) -> Release {
-    let mut tracer = Tracer { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
+    let _raised = priority::raise();
+    let started = Instant::now();
+    let mut tracer = Tracer { pid, deadline: started + limit, begun: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
-    let outcome = tracer.stop_all();
+    let (watched, outcome) = match Watched::begin(pid, longest) {
+        Ok(watched) => (Some(watched), tracer.stop_all()),
+        Err(error) => (None, Err(StopError::NoWatchdog(error))),
+    };
     let begun = tracer.begun.unwrap_or_else(Instant::now);
     let threads = tracer.threads.values().filter(|stop| **stop != ThreadStop::Exited).count();
     let is_stopped = outcome.is_ok();
@@ -210,7 +220,7 @@ fn run_tracer(
     let report = |outcome| report.send(outcome);
     if is_stopped && report(Ok((begun, threads))).is_ok() {
         let release = RELEASE_TIME.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX));
-        let end = longest.and_then(|longest| begun.checked_add(longest.saturating_sub(release)));
+        let end = longest.and_then(|longest| started.checked_add(longest.saturating_sub(release)));
         loop {
             let left = end.map_or(LET_GO_PAUSE, |end| end.saturating_duration_since(Instant::now()));
             time_over = left.is_zero() || lets_go();
@@ -222,6 +232,7 @@ fn run_tracer(
     }
     tracer.release();
     let at = Instant::now();
+    drop(watched);
     TRACING.fetch_sub(1, Ordering::SeqCst);
     if let Err(error) = outcome {
         // Reported late, so that the time of the pause is known.
