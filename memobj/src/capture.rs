@@ -194,7 +194,9 @@ impl CensusSource for Capturer {
             clocks: still.at.and_then(clocks_at),
             ..CaptureContext::new(method, begun)
         };
-        at_low_priority(options, || find_and_count(&still, AnyMemory::Frozen(&still.memory), context, options))
+        at_low_priority(options, || {
+            find_and_count(&still, AnyMemory::Frozen(&still.memory), context, options)
+        })
     }
 
     fn warning(&self) -> Option<String> {
@@ -361,7 +363,10 @@ fn at_low_priority<T: Send>(
         };
         let thread = thread.spawn_scoped(scope, work).map_err(|error| {
             let hint = "raise the limits (ulimit -u, -v)";
-            Error { out_of_memory: true, ..Error::new(stage::HEAP, format!("cannot start a thread: {error}"), hint) }
+            Error {
+                out_of_memory: true,
+                ..Error::new(stage::HEAP, format!("cannot start a thread: {error}"), hint)
+            }
         })?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })

@@ -12,8 +12,8 @@ use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy, Targets,
-    TextOptions, WatchOptions,
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy,
+    Targets, TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::survivors::MAX_CENSUSES;

@@ -13,10 +13,12 @@ use crate::support::{Background, PATIENCE, Tool, wait_for, wait_gone, wait_until
 fn watchdog(pid: u32) -> Option<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let children: Vec<u32> =
-        children.flat_map(|text| text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+    let children: Vec<u32> = children
+        .flat_map(|text| text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect();
     children.into_iter().find(|pid| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "memobj-watchdog")
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim() == "memobj-watchdog")
     })
 }
 
@@ -41,7 +43,11 @@ fn stopped_holder_is_ended() {
         assert_counts_on(&mut process);
         wait_until(PATIENCE, "the end of the holder", || holder.has_ended());
         wait_until(PATIENCE, "the watchdog's line", || holder.err().contains("the watchdog ended memobj"));
-        assert!(holder.err().contains(&format!("while it held pid {} paused", process.pid())), "{}", holder.err());
+        assert!(
+            holder.err().contains(&format!("while it held pid {} paused", process.pid())),
+            "{}",
+            holder.err()
+        );
     }
     assert_untouched(process.pid());
 }
@@ -89,7 +95,8 @@ fn watchdog_is_apart_and_replaced() {
     let (process, memobj) = observed(python);
     let mut last = None;
     for signal in [Signal::KILL, Signal::STOP, Signal::KILL] {
-        let pid = wait_for(PATIENCE, "a watchdog", || watchdog(memobj.pid()).filter(|&pid| Some(pid) != last));
+        let pid =
+            wait_for(PATIENCE, "a watchdog", || watchdog(memobj.pid()).filter(|&pid| Some(pid) != last));
         assert!(last.is_none_or(|last| last != pid));
         // It leads a session, and has no file of ours but stderr.
         assert_eq!(session(pid), pid);
@@ -98,11 +105,8 @@ fn watchdog_is_apart_and_replaced() {
             (files.iter().any(|file| file.to_string_lossy().contains("pidfd"))).then_some(files)
         });
         assert!(files.len() <= 5, "{files:?}");
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(pid.cast_signed()).unwrap(),
-            signal,
-        )
-        .unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid.cast_signed()).unwrap(), signal)
+            .unwrap();
         last = Some(pid);
         let before = memobj.records().len();
         wait_until(PATIENCE, "more censuses", || memobj.records().len() > before + 2);

@@ -62,11 +62,9 @@ impl CensusWorker<'_> {
                 }
             }
         };
-        std::thread::Builder::new().name("census".into()).spawn(work).map_err(
-            |error| {
-                Failure::new(format!("cannot start a thread: {error}"), "raise the limits (ulimit -u, -v)")
-            },
-        )?;
+        std::thread::Builder::new().name("census".into()).spawn(work).map_err(|error| {
+            Failure::new(format!("cannot start a thread: {error}"), "raise the limits (ulimit -u, -v)")
+        })?;
         Ok(Self::Thread(WorkerThread { requests, replies, warning: None }))
     }
 

@@ -250,7 +250,8 @@ impl Looks {
             let is_stopped = matches!(status.state, ProcessState::Stopped | ProcessState::TracingStop);
             let has_run = status.switches != pause.switches;
             pause.switches = status.switches;
-            pause.stopped_looks = if is_stopped && !has_run { pause.stopped_looks.saturating_add(1) } else { 0 };
+            pause.stopped_looks =
+                if is_stopped && !has_run { pause.stopped_looks.saturating_add(1) } else { 0 };
             let is_late = pause.end.is_some_and(|end| now >= end);
             pause.late_looks = if is_late { pause.late_looks.saturating_add(1) } else { 0 };
             let target = pause.target;
