@@ -150,6 +150,8 @@ def limited_group():
         group = pathlib.Path(root, "memobj-deadlines")
         try:
             group.mkdir(exist_ok=True)
+            if not (group / "cgroup.procs").exists():
+                raise OSError("no control group, only a folder")
             for name, value in files.items():
                 (group / name).write_text(value)
             return group
@@ -190,7 +192,8 @@ def ends(options, case):
         if case == "debugger":
             for tid in tids:
                 try:
-                    os.waitpid(tid, WALL)
+                    # It has been killed, or will not be: do not wait for ever.
+                    os.waitpid(tid, WALL | os.WNOHANG)
                 except ChildProcessError:
                     pass
         memobj.wait()
