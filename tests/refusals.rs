@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
+use crate::support::log::memmon;
 use crate::support::process;
 use crate::support::python::{Python, Target, python, pythons};
 use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
@@ -97,6 +99,13 @@ fn main_thread_exited_before_others() {
         &memobj(pid),
         &[&format!("pid {pid}"), "its main thread has exited, and 1 other thread runs", "core"],
     );
+    // memmon reads the memory by the other thread.
+    let watched = memmon(pid, &["-i", "50ms", "--count", "3", "--format", "jsonl"]).run().expect_code(0);
+    let records = watched.records();
+    let samples: Vec<&Value> = records.iter().filter(|record| record["type"] == "process").collect();
+    assert_eq!(samples.len(), 3, "{records:#?}");
+    assert!(samples.iter().all(|sample| sample["rss_bytes"].as_u64() > Some(1 << 20)), "{samples:#?}");
+    assert!(!records.iter().any(|record| record["event"] == "exited"), "{records:#?}");
     target.write("x");
     target.finish(PATIENCE).expect_code(0);
 }

@@ -7,6 +7,7 @@ mod quiet;
 mod refusals;
 mod signals;
 mod threads;
+mod watchdog;
 
 use std::env;
 use std::io::Write;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use memobj_process::addr::Addr;
 use memobj_process::info::{MappingKind, ProcessInfo};
 use memobj_process::memory::{CopyBuffer, Memory, PAGE_SIZE};
-use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target, without_stops};
+use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target, set_watchdog, without_stops};
 
 use crate::support::python::{Python, python};
 use crate::support::{Background, Tool, wait_for};
@@ -125,6 +126,11 @@ fn hold_process_until_killed() {
         std::io::stdout().flush().unwrap();
     };
     common::signal::on_suspend(|suspend| without_stops(suspend)).unwrap();
+    set_watchdog(|| {
+        let mut watchdog = Command::new(crate::support::bin("memobj"));
+        watchdog.arg("--watchdog-of");
+        watchdog
+    });
     let target = match Target::attach(pid) {
         Ok(target) => target,
         Err(error) => return said(&format!("refused {error}")),

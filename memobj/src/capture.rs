@@ -13,6 +13,7 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
+use common::priority;
 use common::record::{CaptureMethod, LeaksRecord, LiveReason, WritesRecord};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
@@ -48,6 +49,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The kernel returns command lines of any length, megabytes if need be.
 const MAX_CMDLINE_BYTES: u64 = 64 << 10;
+
+/// The stack of the thread of an analysis: as large as a main thread's by default.
+const STACK_BYTES: usize = 8 << 20;
 
 /// Takes censuses. Tests have a source of their own.
 pub trait CensusSource {
@@ -171,7 +175,9 @@ impl CensusSource for Capturer {
         };
         let census = match census {
             Ok(census) => census,
-            Err(without) => count_live(&attached, without, options, leaks, begun)?,
+            Err(without) => {
+                at_low_priority(options, || count_live(&attached, without, options, leaks, begun))?
+            }
         };
         state.attached = Some(attached);
         Ok(census)
@@ -188,7 +194,9 @@ impl CensusSource for Capturer {
             clocks: still.at.and_then(clocks_at),
             ..CaptureContext::new(method, begun)
         };
-        find_and_count(&still, AnyMemory::Frozen(&still.memory), context, options)
+        at_low_priority(options, || {
+            find_and_count(&still, AnyMemory::Frozen(&still.memory), context, options)
+        })
     }
 
     fn warning(&self) -> Option<String> {
@@ -223,11 +231,10 @@ impl Capturer {
             }
             StopPolicy::IfAwake { at_most, interrupts } => (at_most, interrupts),
         };
-        let mut pauses = Pauses::default();
+        let (mut pauses, mut reason) = (Pauses::default(), LiveReason::MaxPause);
         if let Some(census) = self.count_asleep(attached, pauses, options, leaks.as_deref_mut(), begun)? {
             return Ok(Ok(census));
         }
-        let mut reason = LiveReason::MaxPause;
         if limit != Some(Duration::ZERO) {
             // Half of the time is left for the stop of all threads, if that is permitted.
             let longest = limit.map(|limit| if interrupts { limit / 2 } else { limit });
@@ -240,6 +247,9 @@ impl Capturer {
                 match self.stop_and_count(attached, limit, pauses, options, leaks.as_deref_mut(), begun) {
                     Err(error) if limit.is_some() && error.paused_in_vain.is_some() => {
                         pauses.total = error.paused_in_vain.unwrap_or_default();
+                        if error.no_watchdog {
+                            reason = LiveReason::Watchdog;
+                        }
                     }
                     census => return census.map(Ok),
                 }
@@ -365,7 +375,8 @@ impl Capturer {
     ) -> Result<Census, Error> {
         let age = still.at.and_then(|at| at.elapsed().ok()).unwrap_or_default();
         let at = Instant::now().checked_sub(age).unwrap_or(context.begun);
-        let census = python.read(&still.memory).and_then(|runtime| {
+        let census = at_low_priority(options, || {
+            let runtime = python.read(&still.memory)?;
             if let Some(path) = &options.save {
                 still.saved_addresses = python.location.landmarks();
                 snapshot::save(&still, path)?;
@@ -384,6 +395,29 @@ impl Capturer {
         self.buffers = still.memory.into_buffers();
         census
     }
+}
+
+/// Runs the analysis at the priority of `options`. On a thread of its own: without a privilege a thread cannot raise its priority again, and the
+/// next copy must not wait. Threads that it starts inherit the priority.
+fn at_low_priority<T: Send>(
+    options: &CensusOptions,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("analysis".into()).stack_size(STACK_BYTES);
+        let work = || {
+            priority::lower(options.nice.into());
+            work()
+        };
+        let thread = thread.spawn_scoped(scope, work).map_err(|error| {
+            let hint = "raise the limits (ulimit -u, -v)";
+            Error {
+                out_of_memory: true,
+                ..Error::new(stage::HEAP, format!("cannot start a thread: {error}"), hint)
+            }
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Whether a garbage collection is under way.

@@ -12,8 +12,8 @@ use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, StopPolicy, Targets,
-    TextOptions, WatchOptions,
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy,
+    Targets, TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::survivors::MAX_CENSUSES;
@@ -140,6 +140,10 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub no_cmdline: bool,
 
+    /// Nice value of the analysis, 0 to 19: a higher one leaves more processor time to the program
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=19), default_value_t = NICE, help_heading = "When")]
+    pub nice: u8,
+
     /// Locate the interpreter by this method only
     #[arg(long, value_parser = locate_methods(), hide = true)]
     pub locate: Option<LocateMethod>,
@@ -239,6 +243,7 @@ impl Args {
                 watch: self.watch_adds.clone(),
                 caches: self.caches.then_some(CacheOptions { max_item_bytes: self.max_item }),
                 cmdline: !self.no_cmdline,
+                nice: self.nice,
             },
             interval,
             max_censuses,
@@ -306,7 +311,8 @@ Costs: memobj first copies the memory while the program sleeps, as a service doe
 The copy counts if the kernel's counters prove that no thread ran meanwhile. If none begins within some 50 ms and the time of a copy, or a thread wakes up, \
 memobj pauses the threads that run, and leaves the others alone if they sleep until the copy is made, for about 0.2 to 0.4 ms per MB. A thread that runs the \
 program's code waits in no system call, so no call is interrupted. If that does not succeed either, memobj pauses all threads. \
-All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs.
+All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs. \
+If memobj itself is stopped meanwhile, a watchdog, a second process, ends it after some 50 ms.
 
 Interrupted calls: a pause of all threads ends some system calls in which threads wait: epoll_wait, recv with a timeout, accept, semop and others end with EINTR, \
 and a blocking write to a pipe or socket that has written a part returns that part. Python repeats the former; code that does not look at what write() returns \

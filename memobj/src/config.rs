@@ -96,6 +96,8 @@ pub struct CensusOptions {
     pub watch: Option<String>,
     /// Includes the command line and the path of the executable.
     pub cmdline: bool,
+    /// The nice value of the analysis, setpriority(2), if it is higher than that of the program. The copy has the program's.
+    pub nice: u8,
 }
 
 /// The options of `--watch-adds`.
@@ -110,6 +112,10 @@ pub struct WatchOptions {
 /// The longest pause without another choice: a quarter of the second after which the most impatient health checks and heartbeats give up. A
 /// copy of half a gigabyte fits.
 pub const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// The nice value of the analysis without another choice: a tenth of the weight of a normal program. The service goes first, and on busy
+/// processors the census still ends. At 19 it has a seventieth: there it takes minutes, and Ctrl-C waits for a thread that does not run.
+pub const NICE: u8 = 10;
 
 /// Whether a process may be stopped while its memory is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

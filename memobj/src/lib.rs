@@ -40,10 +40,31 @@ pub mod run;
 pub mod survivors;
 pub mod watch;
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use common::cli::Failure;
+use memobj_process::target::{run_watchdog, set_watchdog};
+
+/// The argument that makes this program the watchdog of another memobj, whose pid follows. Not for users, so not in the help.
+const WATCHDOG: &str = "--watchdog-of";
 
 /// The `memobj` command.
 pub fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|arg| arg == WATCHDOG) {
+        let parent = args.next().unwrap_or_default();
+        return common::cli::run("memobj", || match run_watchdog(&parent.to_string_lossy()) {
+            Ok(()) => Ok(0),
+            Err(error) => Err(Failure::new(format!("watchdog: {error}"), "memobj starts it itself")),
+        });
+    }
+    // The path of the program may lead to another version by now.
+    set_watchdog(|| {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("memobj").arg(WATCHDOG);
+        command
+    });
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
         Ok(args) => common::cli::run("memobj", || {
             let config = args.into_config()?;

@@ -177,6 +177,8 @@ names! {
         NoInterrupt,
         /// Memory did not suffice for a copy.
         Memory,
+        /// No watchdog could be started for the pause.
+        Watchdog,
     }
 
     /// Why an object is not freed.

@@ -241,9 +241,10 @@ impl Session {
         }
     }
 
-    /// Reports on stderr how many processes the command left running.
-    pub fn report_leftovers(&self) {
-        let left = self.command.as_ref().map_or(0, |command| command.leftovers().len());
+    /// Reports on stderr how many processes the command left running. `own` is a process that this program started for itself.
+    pub fn report_leftovers(&self, own: Option<u32>) {
+        let left = self.command.as_ref().map(Launched::leftovers).unwrap_or_default();
+        let left = left.into_iter().filter(|&pid| Some(pid) != own).count();
         let note = match left {
             0 => return,
             1 => "1 process that the command started still runs; it was left alone".to_owned(),

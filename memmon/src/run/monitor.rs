@@ -339,7 +339,7 @@ impl Monitor {
         let (saved, problem) = self.outputs.finish();
         self.notes.extend(problem);
         self.print_notes();
-        self.session.report_leftovers();
+        self.session.report_leftovers(None);
         if self.outputs.to_terminal && self.samples > 0 {
             let peak = self
                 .peak

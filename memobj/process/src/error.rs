@@ -49,6 +49,8 @@ pub struct Error {
     pub out_of_memory: bool,
     /// If the process could not be paused for as short a time as was permitted: how long it was paused in vain.
     pub paused_in_vain: Option<Duration>,
+    /// Whether it was not paused because no watchdog could be started.
+    pub no_watchdog: bool,
 }
 
 impl Error {
@@ -63,6 +65,7 @@ impl Error {
             is_transient: false,
             out_of_memory: false,
             paused_in_vain: None,
+            no_watchdog: false,
         }
     }
 

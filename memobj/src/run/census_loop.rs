@@ -28,6 +28,7 @@ use crate::config::{Config, Targets};
 use crate::emit::summary::CensusSummary;
 use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
+use memobj_process::target::watchdog_pid;
 
 /// The first and the longest pause between two attempts to count a command that is starting.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -447,7 +448,7 @@ impl<'a> CensusLoop<'a> {
         }
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };
-        self.session.report_leftovers();
+        self.session.report_leftovers(watchdog_pid());
         if let Some(warning) = self.worker.as_ref().and_then(CensusWorker::warning) {
             say(TOOL, &warning);
         }

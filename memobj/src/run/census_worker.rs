@@ -13,9 +13,6 @@ use crate::config::{CensusOptions, HeapFile};
 
 /// How often it is checked whether the user wants the end.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// The stack of the thread: as large as a main thread's by default.
-const STACK_BYTES: usize = 8 << 20;
-
 /// A census that was asked for.
 enum Request {
     Process(u32, CensusOptions, Box<ProcessState>),
@@ -65,11 +62,9 @@ impl CensusWorker<'_> {
                 }
             }
         };
-        std::thread::Builder::new().name("census".into()).stack_size(STACK_BYTES).spawn(work).map_err(
-            |error| {
-                Failure::new(format!("cannot start a thread: {error}"), "raise the limits (ulimit -u, -v)")
-            },
-        )?;
+        std::thread::Builder::new().name("census".into()).spawn(work).map_err(|error| {
+            Failure::new(format!("cannot start a thread: {error}"), "raise the limits (ulimit -u, -v)")
+        })?;
         Ok(Self::Thread(WorkerThread { requests, replies, warning: None }))
     }
 

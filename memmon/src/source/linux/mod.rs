@@ -136,11 +136,20 @@ impl LinuxSource {
     /// Checks that a text that was read by pid belongs to this process.
     fn check_identity(stat: &Stat<'_>, id: ProcessId) -> Result<(), ReadError> {
         let reused = stat.start_ticks != id.start;
-        if reused || stat.state.has_ended() {
+        if reused || stat.has_exited() {
             return Err(ReadError::Exited { wait_status: (!reused).then_some(stat.exit_code) });
         }
         Ok(())
     }
+}
+
+/// The mapped and resident pages of a process, by the first of its threads that still has memory.
+fn thread_sizes(pid: u32) -> Option<(u64, u64)> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    threads.flatten().find_map(|thread| {
+        let text = std::fs::read(thread.path().join("statm")).ok()?;
+        parse::statm(&text).filter(|&(mapped, _)| mapped > 0)
+    })
 }
 
 impl ProcessSource for LinuxSource {
@@ -156,7 +165,7 @@ impl ProcessSource for LinuxSource {
 
     fn find(&mut self, pid: u32) -> Result<ProcessEntry, ReadError> {
         let stat = self.stat(pid)?;
-        if stat.state.has_ended() {
+        if stat.has_exited() {
             return Err(ReadError::Exited { wait_status: Some(stat.exit_code) });
         }
         Ok(entry(pid, &stat))
@@ -177,14 +186,16 @@ impl ProcessSource for LinuxSource {
             n
         };
         let sizes = text.get(..n).and_then(parse::statm);
-        let (mapped, resident) = sizes.ok_or_else(|| incomplete(id.pid, "statm"))?;
+        let (mut mapped, mut resident) = sizes.ok_or_else(|| incomplete(id.pid, "statm"))?;
         if mapped == 0 {
             // No memory: a zombie, a kernel thread, or a process about to become a zombie, since memory is released before the
             // state changes (kernel/exit.c, do_exit).
             let stat = self.stat(id.pid)?;
             Self::check_identity(&stat, id)?;
             if !stat.is_kernel_thread {
-                return Err(ReadError::Exiting);
+                // The kernel shows the memory by the main thread, which may have exited before the others.
+                let others = if stat.state.has_ended() { thread_sizes(id.pid) } else { None };
+                (mapped, resident) = others.ok_or(ReadError::Exiting)?;
             }
         }
         let bytes = |pages: u64| pages.saturating_mul(self.page_bytes);

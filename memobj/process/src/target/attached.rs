@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::priority;
 use common::process::Stat;
 use common::units;
 
@@ -174,6 +175,8 @@ impl Target {
             if let Some(left) = left {
                 self.check_time(estimate, left, paused)?;
             }
+            // Whoever waits for us has to wait for less.
+            let raised = priority::raise();
             let stopped = self.stop_within(StopLimits { pause: left, ..limits });
             let mut stopped = stopped.map_err(|error| Error {
                 paused_in_vain: error.paused_in_vain.map(|in_vain| in_vain + paused),
@@ -184,6 +187,7 @@ impl Target {
             if stops < MAX_STOPS && !was_consistent {
                 cut_short += stopped.stop.cut_short;
                 paused += stopped.resume();
+                drop(raised);
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 continue;
@@ -199,6 +203,7 @@ impl Target {
             let (threads, at) = (stopped.threads(), SystemTime::now());
             cut_short += stopped.stop.cut_short;
             let (pause, time_over) = stopped.release();
+            drop(raised);
             paused += pause;
             match copied {
                 Ok(copied) => {
@@ -355,6 +360,13 @@ impl Target {
             StopError::Refused(error) => unreadable(&self.info, Attempt::Stop, &error),
             StopError::NoThread(error) => {
                 self.error(&format!("cannot start a thread to pause it: {error}"), "close other programs")
+            }
+            StopError::NoWatchdog(error) => {
+                let error = self.error(
+                    &format!("was not paused: the watchdog of the pause cannot be started: {error}"),
+                    "permit a new process and pidfd_open(2), or read without a pause (`--no-stop`)",
+                );
+                Error { paused_in_vain: Some(Duration::ZERO), no_watchdog: true, ..error }
             }
             StopError::Timeout(thread, paused) => {
                 let why = match thread {

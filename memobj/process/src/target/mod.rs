@@ -18,6 +18,7 @@ mod sleep;
 mod smaps;
 mod stopped;
 mod system_call;
+mod watchdog;
 pub mod watchpoint;
 
 pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, StopLimits, Target};
@@ -25,3 +26,4 @@ pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};
 pub use gentle::Pauses;
 pub use ptrace::without_stops;
 pub use stopped::StoppedProcess;
+pub use watchdog::{run_watchdog, set_watchdog, watchdog_pid};

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use common::priority;
 use common::process::ProcessState;
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -27,6 +28,7 @@ use nix::unistd::Pid;
 
 use super::procfs::{thread_state, thread_status, tids};
 use super::system_call::{InCall, in_call, is_cut_short};
+use super::watchdog::{self, Watched};
 
 /// The stop of a seized thread without a signal: linux/ptrace.h.
 const PTRACE_EVENT_STOP: i32 = 128;
@@ -77,6 +79,8 @@ pub(super) enum StopError {
     NoThread(io::Error),
     /// None of the threads that were to be paused runs.
     Asleep,
+    /// The watchdog could not be started.
+    NoWatchdog(io::Error),
 }
 
 /// The threads to pause.
@@ -140,6 +144,7 @@ impl PtraceStop {
         longest: Option<Duration>,
     ) -> Result<Self, StopError> {
         let limit = longest.map_or(limit, |longest| limit.min(longest));
+        watchdog::prepare().map_err(StopError::NoWatchdog)?;
         if matches!(choice, Choice::All) {
             await_interruptible(pid, limit)?;
         }
@@ -228,11 +233,16 @@ fn run_tracer(
     report: &Sender<Result<Stopped, StopError>>,
     released: &Receiver<()>,
 ) -> Release {
-    let deadline = Instant::now() + limit;
+    let _raised = priority::raise();
+    let started = Instant::now();
+    let deadline = started + limit;
     let mut tracer = Tracer { pid, choice, deadline, begun: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
-    let outcome = tracer.stop_chosen();
+    let (watched, outcome) = match Watched::begin(pid, longest) {
+        Ok(watched) => (Some(watched), tracer.stop_chosen()),
+        Err(error) => (None, Err(StopError::NoWatchdog(error))),
+    };
     let begun = tracer.begun.unwrap_or_else(Instant::now);
     let paused = tracer.paused();
     let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);
@@ -241,7 +251,7 @@ fn run_tracer(
     let report = |outcome| report.send(outcome);
     if is_stopped && report(Ok((begun, paused, tracer.cut_short()))).is_ok() {
         let release = RELEASE_TIME.saturating_mul(threads);
-        let end = longest.and_then(|longest| begun.checked_add(longest.saturating_sub(release)));
+        let end = longest.and_then(|longest| started.checked_add(longest.saturating_sub(release)));
         loop {
             let left = end.map_or(LET_GO_PAUSE, |end| end.saturating_duration_since(Instant::now()));
             time_over = left.is_zero() || lets_go();
@@ -253,6 +263,7 @@ fn run_tracer(
     }
     tracer.release();
     let at = Instant::now();
+    drop(watched);
     TRACING.fetch_sub(1, Ordering::SeqCst);
     if let Err(error) = outcome {
         // Reported late, so that the time of the pause is known.

@@ -133,6 +133,9 @@ impl CensusView<'_> {
             Some(LiveReason::Memory) => {
                 warnings.push("! read while it ran: no room for a copy of its memory".into())
             }
+            Some(LiveReason::Watchdog) => {
+                warnings.push("! read while it ran: the watchdog of a pause could not be started".into())
+            }
             _ => {}
         }
         let reads = [(record.torn_reads, "torn"), (record.rejected_reads, "rejected")];
