@@ -21,16 +21,15 @@ const APART: [&str; 5] = ["--pid", "--mount", "--fork", "--mount-proc", "--kill-
 /// The package with this ending.
 fn package(end: &str) -> Option<PathBuf> {
     let files = fs::read_dir(xtask::dist::folder()).ok()?;
-    let mut found = files.filter_map(|file| Some(file.ok()?.path())).filter(|file| {
-        file.extension().is_some_and(|extension| extension == end)
-    });
+    let mut found = files
+        .filter_map(|file| Some(file.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == end));
     found.next()
 }
 
 /// The example that leaks, on an interpreter.
 fn bot(start: Tool) -> Background {
-    let mut bot =
-        start.args(["-B", "-u"]).arg(workspace::root().join("examples/leaky_bot.py")).start();
+    let mut bot = start.args(["-B", "-u"]).arg(workspace::root().join("examples/leaky_bot.py")).start();
     bot.wait_line("bot: serving");
     bot
 }
@@ -38,14 +37,20 @@ fn bot(start: Tool) -> Background {
 /// Whether memobj names the leak of the example and the line that adds to it.
 #[track_caller]
 fn names_the_leak(memobj: Tool, pid: u32) {
-    let run = memobj.args(["--leaks", "--for", "6s", "-i", "1s", "--max-pause", "1m", "-p"]).arg(pid.to_string()).run();
+    let run = memobj
+        .args(["--leaks", "--for", "6s", "-i", "1s", "--max-pause", "1m", "-p"])
+        .arg(pid.to_string())
+        .run();
     let records = run.expect_code(1).records();
     let last = records.last().unwrap();
     let leaks = last["leaks"].as_array().unwrap();
     assert_eq!(leaks.len(), 1, "{last}");
     assert_eq!(leaks[0]["holder"], "__main__.bot.sessions", "{last}");
     let lines = [&leaks[0]["additions"]["lines"][0]["frames"][0], &leaks[0]["candidates"][0]];
-    assert!(lines.iter().any(|line| line["function"].as_str().is_some_and(|name| name.ends_with("on_message"))), "{last}");
+    assert!(
+        lines.iter().any(|line| line["function"].as_str().is_some_and(|name| name.ends_with("on_message"))),
+        "{last}"
+    );
 }
 
 /// Runs all four programs in a folder.
@@ -119,7 +124,11 @@ fn debian_package_installs() {
         fs::create_dir_all(state.join(part)).unwrap();
     }
     fs::write(state.join("status"), "").unwrap();
-    let run = Tool::new("dpkg").arg(format!("--root={}", root.path().display())).arg("--install").arg(&package).run();
+    let run = Tool::new("dpkg")
+        .arg(format!("--root={}", root.path().display()))
+        .arg("--install")
+        .arg(&package)
+        .run();
     run.expect_code(0);
     all_start(&root.path().join("usr/bin"));
     for program in PROGRAMS {
@@ -164,7 +173,10 @@ fn image_looks_into_a_container() {
     for program in PROGRAMS {
         fs::copy(image.join(program), programs.join(program)).unwrap();
     }
-    let targets = alpine().map(|alpine| alpine.program.clone()).into_iter().chain(python().map(|python| python.path.clone()));
+    let targets = alpine()
+        .map(|alpine| alpine.program.clone())
+        .into_iter()
+        .chain(python().map(|python| python.path.clone()));
     for program in targets {
         // The container: the bot has pid 1 in it.
         let container = bot(Tool::new("unshare").args(APART).arg(&program));
@@ -179,7 +191,9 @@ fn image_looks_into_a_container() {
         };
         names_the_leak(debug(&[]), 1);
         // Root without the capability is not enough.
-        let run = debug(&["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"]).args(["--leaks", "--for", "2s", "-p", "1"]).run();
+        let run = debug(&["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"])
+            .args(["--leaks", "--for", "2s", "-p", "1"])
+            .run();
         assert!(run.expect_code(2).err().contains("SYS_PTRACE"));
     }
 }
@@ -193,7 +207,16 @@ fn checksums_are_those_of_the_files() {
     Tool::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).dir(&folder).run().expect_code(0);
     // Each crate that another one needs is there.
     let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
-    for name in ["memtools-common", "memobj-process", "memobj-cpython", "memobj", "memmon", "memdiff", "memplot", "memtools"] {
+    for name in [
+        "memtools-common",
+        "memobj-process",
+        "memobj-cpython",
+        "memobj",
+        "memmon",
+        "memdiff",
+        "memplot",
+        "memtools",
+    ] {
         let file = format!("  {name}-{}.crate\n", env!("CARGO_PKG_VERSION"));
         assert!(sums.contains(&file), "{file}{sums}");
     }

@@ -10,7 +10,6 @@
 //! # Ok(())
 //! # }
 //! ```
-use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use common::priority;
@@ -26,6 +25,7 @@ use memobj_process::memory::{AnyMemory, CopyBuffer, Memory, ProcMem};
 use memobj_process::snapshot;
 use memobj_process::target::{FrozenProcess, MAX_STOPS, Pauses, STOP_LIMIT, StopLimits, Target, core_file};
 
+use crate::arguments::read_arguments;
 use crate::census::Census;
 use crate::census::clock::{clocks_at, read_clocks};
 use crate::census::count::{CaptureContext, count_objects};
@@ -46,9 +46,6 @@ const LIVE_CACHE: u64 = 256 << 20;
 /// Attempts to find a running process in a consistent state, and the pause between them.
 const MAX_ATTEMPTS: u32 = 10;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
-
-/// The kernel returns command lines of any length, megabytes if need be.
-const MAX_CMDLINE_BYTES: u64 = 64 << 10;
 
 /// The stack of the thread of an analysis: as large as a main thread's by default.
 const STACK_BYTES: usize = 8 << 20;
@@ -386,7 +383,7 @@ impl Capturer {
                 lost_pages: still.copy.lost_pages,
                 residence: still.residence.as_ref().filter(|_| options.memory),
                 clocks: Some(read_clocks(still.info.id)),
-                cmdline: read_cmdline(still.info.id.pid, options),
+                cmdline: options.cmdline.then(|| read_arguments(still.info.id.pid)).flatten(),
                 ..context
             };
             let memory = AnyMemory::Frozen(&still.memory);
@@ -473,7 +470,7 @@ fn count_live(
     let context = CaptureContext {
         at: Instant::now(),
         clocks: Some(read_clocks(id)),
-        cmdline: read_cmdline(id.pid, options),
+        cmdline: options.cmdline.then(|| read_arguments(id.pid)).flatten(),
         live_reason: Some(reason),
         pause: (!paused.is_zero()).then_some(paused),
         ..CaptureContext::new(CaptureMethod::Live, begun)
@@ -492,37 +489,4 @@ fn count_live(
         }
     };
     count_objects(&AnyMemory::Other(&memory), target.info(), python, runtime, context, options, leaks)
-}
-
-/// Reads the arguments of a process (proc_pid_cmdline(5)), which it may have changed. `None` if unreadable or not wanted.
-fn read_cmdline(pid: u32, options: &CensusOptions) -> Option<Vec<String>> {
-    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok().filter(|_| options.cmdline)?;
-    let mut text = Vec::new();
-    file.take(MAX_CMDLINE_BYTES).read_to_end(&mut text).ok()?;
-    let text = text.strip_suffix(b"\0").unwrap_or(&text);
-    Some(text.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::{Command, Stdio};
-
-    use super::*;
-
-    #[test]
-    fn cmdline_splits_arguments() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo; read x; : 'two words'"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // `spawn` returns while the kernel is still setting up the shell.
-        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let options = CensusOptions { cmdline: true, ..CensusOptions::default() };
-        let words = read_cmdline(child.id(), &options).unwrap();
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
-        assert!(words[2].ends_with(": 'two words'"), "{words:?}");
-        assert_eq!(read_cmdline(1 << 30, &options), None);
-        assert_eq!(read_cmdline(std::process::id(), &CensusOptions::default()), None);
-    }
 }

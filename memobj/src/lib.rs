@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | config | [`config`] | the configuration of a run, resolved once from the arguments |
-//! | sums | [`object_sum`] | objects summed up by name |
+//! | parts | [`arguments`], [`object_sum`] | the arguments of a process; objects summed up by name |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | object graph | [`object_graph`] | the objects of a heap as a graph, and its roots |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
@@ -24,6 +24,7 @@
 )]
 
 pub mod account;
+pub mod arguments;
 pub mod caches;
 pub mod capture;
 pub mod census;

@@ -77,7 +77,10 @@ mod tests {
     fn only_tools_and_common_are_checked() {
         assert!(found(other_tools, "[package]\nname = 'memmon'\n[dependencies]\ncommon = '1'").is_empty());
         assert!(found(other_tools, "[package]\nname = 'xtask'\n[dependencies]\nmemmon = '1'").is_empty());
-        assert_eq!(found(other_tools, "[package]\nname = 'memtools-common'\n[dependencies]\nmemmon = '1'").len(), 1);
+        assert_eq!(
+            found(other_tools, "[package]\nname = 'memtools-common'\n[dependencies]\nmemmon = '1'").len(),
+            1
+        );
     }
 
     #[test]

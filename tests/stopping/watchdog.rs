@@ -104,7 +104,10 @@ fn watchdog_is_apart_and_replaced() {
             let files = descriptors(pid);
             (files.iter().any(|file| file.to_string_lossy().contains("pidfd"))).then_some(files)
         });
-        assert!(!files.iter().any(|file| file.starts_with("/proc") || file.extension().is_some()), "{files:?}");
+        assert!(
+            !files.iter().any(|file| file.starts_with("/proc") || file.extension().is_some()),
+            "{files:?}"
+        );
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid.cast_signed()).unwrap(), signal)
             .unwrap();
         last = Some(pid);
