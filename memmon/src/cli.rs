@@ -167,7 +167,7 @@ Examples:
   memmon -p 1234                          watch a process and its children
   memmon -p 1234 | tee log.jsonl          the same as a log
   memmon -n celery -i 1s --watch          all processes of that name, live
-  memmon -- python bot.py                 start a program and watch it
+  memmon -- bot.py                        start a program with its .venv and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
 ";
 

@@ -16,7 +16,7 @@ Examples:
   memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove from it
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
-  memobj -- python bot.py                 start a program and count every 10 s
+  memobj -- bot.py                        start a program with its .venv, count every 10 s
   memobj --max-pause 0 -p 1234            never pause it
   memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
