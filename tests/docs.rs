@@ -16,7 +16,7 @@ fn documents() -> Vec<File> {
 }
 
 /// The blocks whose fence is exactly ```` ```KIND ````, as their lines.
-fn blocks<'a>(document: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
+pub fn blocks<'a>(document: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
     let mut blocks = Vec::new();
     let mut lines = document.lines();
     while let Some(fence) = lines.next() {
@@ -109,8 +109,9 @@ fn arguments_of(tool: &str, line: &str) -> Option<Vec<String>> {
     let rest = line.strip_prefix(tool).or_else(piped).filter(|rest| rest.is_empty() || rest.starts_with(' '));
     let run = format!("--bin {tool} -- ");
     let rest = rest.or_else(|| Some(line.strip_prefix("cargo run")?.split_once(&run)?.1))?;
-    let arguments =
-        rest.split_ascii_whitespace().take_while(|word| !matches!(*word, "|" | "#" | "&" | ">" | "2>"));
+    let arguments = rest
+        .split_ascii_whitespace()
+        .take_while(|word| !matches!(*word, "|" | "#" | "&" | ">" | ">>" | "2>"));
     Some(arguments.map(|word| word.replace("$$", "1")).collect())
 }
 

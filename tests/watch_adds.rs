@@ -230,11 +230,11 @@ fn seccomp_is_named() {
         crate::support::interpreters::can_load(interpreter, "ctypes") && !interpreter.debug
     });
     let Some(python) = python else { crate::skip!("no Python with ctypes") };
-    let wrapper = workspace::root().join("tests/targets/without_perf.py");
+    let wrapper = workspace::root().join("tests/targets/without_call.py");
     let pid = process.pid().to_string();
     let memobj = |args: &[&str]| {
         let tool = Tool::new(&python.program).args(["-I", "-S", "-B"]).arg(&wrapper);
-        tool.arg(crate::support::bin("memobj")).args(args).args(["-p", &pid]).run()
+        tool.arg("perf_event_open").arg(crate::support::bin("memobj")).args(args).args(["-p", &pid]).run()
     };
     let run = memobj(&["--watch-adds", "CACHE", "--for", "1s"]);
     if run.err().contains("no seccomp here") {

@@ -7,6 +7,8 @@
 //! let code = run("tool", || Err(Failure::new("log.jsonl: no records", "check the path")));
 //! ```
 
+mod older_options;
+
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,15 +92,15 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Repeat {
     /// Time from one sample to the next: 10, 0.5, 500ms, 2s, 1m (10 ms at least)
-    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_interval, allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_interval, allow_hyphen_values = true, help_heading = "When")]
     pub interval: Duration,
 
     /// Stop after N samples
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "When")]
     pub count: Option<u64>,
 
     /// Stop after this time
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, help_heading = "When")]
     pub duration: Option<Duration>,
 }
 
@@ -119,7 +121,8 @@ pub fn parse_interval(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// The exit code, after the text was printed.
 pub fn parse<P: clap::Parser>(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<P, ExitCode> {
-    P::try_parse_from(args).map_err(|error| {
+    P::try_parse_from(args).map_err(|mut error| {
+        older_options::explain(P::command().get_name(), &mut error);
         let code = if error.use_stderr() { EXIT_TROUBLE } else { 0 };
         // A closed stdout is no error.
         let _ = error.print();

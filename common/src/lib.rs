@@ -9,6 +9,7 @@
 //! | output | [`stdio`], [`output_file`] | text that is safe on a terminal; pipes; private files |
 //! | stream | [`jsonl`], [`signal`] | lines in and out, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//! | search | [`process_search`] | processes by the name of their program or script |
 //! | launch | [`launch`], [`wait`] | starting, relaying and reaping a command; waiting for the first event |
 //! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
 //! | log | [`log`] | logs of any tool and version, read as moments |
@@ -40,6 +41,7 @@ pub mod output_file;
 #[cfg(unix)]
 pub mod priority;
 pub mod process;
+pub mod process_search;
 pub mod record;
 #[cfg(unix)]
 pub mod session;

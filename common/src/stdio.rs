@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+/// Moves to the left edge and clears the line.
+const CLEAR_LINE: &str = "\r\x1b[K";
+
 /// Whether the reader of our output is gone, as after `| head -1`.
 #[must_use]
 pub fn is_broken_pipe(error: &io::Error) -> bool {
@@ -84,6 +87,48 @@ fn is_writable() -> bool {
 #[cfg(not(unix))]
 fn is_writable() -> bool {
     true
+}
+
+/// A line on stderr that is updated, and cleared at the end. Without a terminal there is none.
+#[derive(Debug)]
+pub struct StatusLine {
+    enabled: bool,
+    shown: bool,
+}
+
+impl StatusLine {
+    /// A line that shows nothing yet, and nothing at all unless it is `wanted` and stderr is a terminal.
+    #[must_use]
+    pub fn new(wanted: bool) -> Self {
+        Self { enabled: wanted && io::stderr().is_terminal(), shown: false }
+    }
+
+    /// Whether it can be seen.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Shows `text` in place of the last text. It must fit in one line of a terminal.
+    pub fn show(&mut self, text: &str) {
+        if self.enabled {
+            self.shown = true;
+            let _ = write!(io::stderr(), "{CLEAR_LINE}{}", escape_controls(text));
+        }
+    }
+
+    /// Clears it, before other output and at the end.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "{CLEAR_LINE}");
+        }
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 #[cfg(test)]

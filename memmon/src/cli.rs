@@ -15,11 +15,11 @@ use common::units::parse_bytes;
 #[command(name = TOOL, version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
     /// Watch process PID and all processes below it (repeatable)
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command")]
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command", help_heading = "Target")]
     pub pid: Vec<u32>,
 
     /// Watch all processes named NAME; interpreters also match by the name of their script
-    #[arg(short, long, value_name = "NAME", conflicts_with = "command")]
+    #[arg(short, long, value_name = "NAME", conflicts_with = "command", help_heading = "Target")]
     pub name: Vec<String>,
 
     /// Start this command and watch it; a .py file is run by the project's interpreter
@@ -34,51 +34,51 @@ pub struct Args {
     pub repeat: Repeat,
 
     /// Output format [default: text on a terminal, jsonl otherwise]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
     /// Write to FILE instead of stdout (default format: jsonl); a launched command keeps its stdout
-    #[arg(short, long, value_name = "FILE", conflicts_with = "watch")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "watch", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
     /// Show the tree on a live screen with bars and history (needs a terminal)
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub watch: bool,
 
     /// When to read PSS and USS
-    #[arg(long, value_enum, default_value_t = Pss::Auto)]
+    #[arg(long, value_enum, default_value_t = Pss::Auto, help_heading = "What")]
     pub pss: Pss,
 
     /// Save the history as text and JSONL in DIR [default: data/memory_diagnostics]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "data/memory_diagnostics", conflicts_with = "no_save")]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "data/memory_diagnostics", conflicts_with = "no_save", help_heading = "Output")]
     pub save: Option<PathBuf>,
 
     /// Do not save the history that is saved by default on a terminal
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_save: bool,
 
     /// Warn when a process grows by more than SIZE between two samples
-    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_bytes, help_heading = "Limits")]
     pub warn_growth: u64,
 
     /// Warn when the RSS of a process rises above SIZE
-    #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_bytes, help_heading = "Limits")]
     pub warn_rss: u64,
 
     /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree)
-    #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
+    #[arg(long, value_name = "LIMIT", value_parser = Limit::parse, help_heading = "Limits")]
     pub fail_above: Vec<Limit>,
 
     /// Prefix each line of the command's output with the command's name
-    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
+    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"], help_heading = "Output")]
     pub prefix: bool,
 
     /// Also write the command's output as `output` records (implies --prefix)
-    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
+    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"], help_heading = "Output")]
     pub record_output: bool,
 
     /// Leave out command lines (they may contain secrets)
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_cmdline: bool,
 
     /// Where to read processes: /proc of Linux, or sysinfo as on other systems [default: linux on Linux]
@@ -167,7 +167,7 @@ Examples:
   memmon -p 1234                          watch a process and its children
   memmon -p 1234 | tee log.jsonl          the same as a log
   memmon -n celery -i 1s --watch          all processes of that name, live
-  memmon -- python bot.py                 start a program and watch it
+  memmon -- bot.py                        start a program with its .venv and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
 ";
 

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::record::{EventKind, Metric, ProcessEvent, ProcessRecord, ProcessSample};
+use common::time::Stamp;
 use common::units::Change;
 
 use crate::cli::Limit;
 
 /// After a warning of `--warn-rss` the process must fall below this share of it before the next warning.
 const WARN_RESET_RATIO: f64 = 0.95;
+
+/// A younger process still loads its program, which is no growth.
+const START_UP_SECONDS: f64 = 2.0;
 
 /// The resident sizes of a tree between two samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +43,8 @@ struct RssHistory {
     first: u64,
     last: u64,
     above: bool,
+    /// The process has loaded its program: from here on it grows.
+    has_started: bool,
 }
 
 /// The consequences of a sample.
@@ -93,7 +99,7 @@ impl Limits {
             // All memory of a process that started later is growth.
             let first = known.map_or(if record.iteration > 1 { 0 } else { rss }, |known| known.first);
             let was_above = known.is_some_and(|known| known.above);
-            if let Some(known) = known
+            if let Some(known) = known.filter(|known| known.has_started)
                 && rss.saturating_sub(known.last) > self.warn_growth
             {
                 check.events.push(event(record, process, None, self.warn_growth, rss, known.last));
@@ -103,7 +109,9 @@ impl Limits {
             }
             let above =
                 rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * WARN_RESET_RATIO);
-            now.insert(key, RssHistory { first, last: rss, above });
+            let has_started =
+                known.is_some_and(|known| known.has_started) || is_past_start_up(record, process);
+            now.insert(key, RssHistory { first, last: rss, above, has_started });
         }
         let growth = |process: &ProcessSample| {
             let history = now.get(&(process.pid, process.start_ticks));
@@ -134,6 +142,12 @@ impl Limits {
         self.seen.insert(record.pid, now);
         check
     }
+}
+
+/// Whether a process was no longer starting when it was sampled. One of unknown age counts as running.
+fn is_past_start_up(record: &ProcessRecord, process: &ProcessSample) -> bool {
+    let start = process.start_time.as_deref().and_then(|start| start.parse::<Stamp>().ok());
+    start.is_none_or(|start| record.timestamp.unix_seconds() - start.unix_seconds() >= START_UP_SECONDS)
 }
 
 /// A crossed limit of `metric`, or growth if there is none. `before` is the RSS from which the growth counts.
@@ -221,6 +235,20 @@ mod tests {
         limits.replaced(1, 2);
         assert_eq!(events(&limits.check(&record(2, &[30, 30]))), [(EventKind::Grew, 1)]);
         assert_eq!(events(&limits.check(&record(3, &[30, 60]))), [(EventKind::Grew, 2)]);
+    }
+
+    #[test]
+    fn start_up_is_no_growth() {
+        let mut limits = limits(&[]);
+        let sample = |iteration: u64, mib: u64, age: f64| {
+            let mut record = record(iteration, &[mib]);
+            let start = Stamp::from_unix_seconds(record.timestamp.unix_seconds() - age).unwrap();
+            record.start_time = Some(start.to_string().into());
+            record
+        };
+        assert!(limits.check(&sample(1, 1, 0.1)).events.is_empty());
+        assert!(limits.check(&sample(2, 60, 10.1)).events.is_empty(), "it loaded its program");
+        assert_eq!(events(&limits.check(&sample(3, 90, 20.1))), [(EventKind::Grew, 1)]);
     }
 
     #[test]

@@ -102,32 +102,6 @@ impl ProcessForest {
     }
 }
 
-/// Separates candidates for roots from those that are below another one. The latter are returned with that root.
-pub fn outermost_roots(
-    candidates: &[ProcessEntry],
-    all: &[ProcessEntry],
-) -> (Vec<ProcessEntry>, Vec<(ProcessEntry, ProcessEntry)>) {
-    let parents: HashMap<u32, u32> = all.iter().map(|entry| (entry.id.pid, entry.ppid)).collect();
-    let (mut roots, mut inner) = (Vec::new(), Vec::new());
-    for candidate in candidates {
-        let mut pid = candidate.ppid;
-        let mut above = None;
-        // A chain of parents is at most as long as there are processes; this also ends a cycle.
-        for _ in 0..=parents.len() {
-            let named = candidates.iter().find(|other| other.id.pid == pid && other.id != candidate.id);
-            above = named.or(above);
-            let Some(&parent) = parents.get(&pid).filter(|parent| **parent != 0) else { break };
-            pid = parent;
-        }
-        match above {
-            Some(root) => inner.push((*candidate, *root)),
-            None if roots.contains(candidate) => {}
-            None => roots.push(*candidate),
-        }
-    }
-    (roots, inner)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -201,14 +175,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn inner_roots_are_reported() {
-        let all = [found(1, 0), found(10, 1), found(11, 10), found(12, 11), found(20, 1)];
-        let (roots, inner) = outermost_roots(&[all[3], all[1], all[4], all[1]], &all);
-        assert_eq!(roots, [all[1], all[4]]);
-        assert_eq!(inner, [(all[3], all[1])]);
-    }
-
     proptest! {
         #[test]
         fn any_parent_table_terminates(
@@ -221,8 +187,6 @@ mod tests {
             taken.sort_unstable();
             taken.dedup();
             prop_assert_eq!(taken.len(), n);
-            let (roots, inner) = outermost_roots(&all, &all);
-            prop_assert!(roots.len() + inner.len() <= all.len());
         }
     }
 }

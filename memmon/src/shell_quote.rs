@@ -26,6 +26,29 @@ pub fn quote_command(arguments: &[String]) -> String {
     line
 }
 
+/// The same, where the command is without its folder: in a table the arguments distinguish the processes.
+///
+/// ```
+/// let arguments = ["/srv/bot/.venv/bin/python", "-m", "webui"].map(str::to_owned);
+/// assert_eq!(memmon::shell_quote::short_command(&arguments), "python -m webui");
+/// ```
+pub fn short_command(arguments: &[String]) -> String {
+    let Some((command, others)) = arguments.split_first() else { return String::new() };
+    let mut line = String::new();
+    quote(command_name(command), &mut line);
+    if !others.is_empty() {
+        line.push(' ');
+        line += &quote_command(others);
+    }
+    line
+}
+
+/// The name of a command without its folder. A title that a program wrote there is no path, and stays whole.
+pub fn command_name(command: &str) -> &str {
+    let is_path = command.starts_with(['/', '.']) && !command.contains(char::is_whitespace);
+    command.rsplit('/').next().filter(|name| is_path && !name.is_empty()).unwrap_or(command)
+}
+
 fn quote(argument: &str, line: &mut String) {
     let special_first = argument.starts_with(['~', '#', '=']);
     if !argument.is_empty() && !special_first && argument.chars().all(is_plain) {

@@ -1,4 +1,7 @@
 //! The command line, and how it becomes a configuration.
+
+mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,11 +14,13 @@ use common::time::{DurationError, parse_duration};
 use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
+use self::help::{EXAMPLES, NOTES, USAGE};
 use crate::config::{
     CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy,
     Targets, TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
+use crate::named_processes;
 use crate::survivors::MAX_CENSUSES;
 
 /// The default interval of repeated censuses.
@@ -36,7 +41,11 @@ pub struct Args {
     #[arg(short, long, value_name = "PID", value_parser = parse_pid, help_heading = "Target")]
     pub pid: Vec<u32>,
 
-    /// Include all Python processes in the tree below PID
+    /// Count the objects of the process named NAME, or whose Python script has that name (can be repeated)
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["core", "snapshot"], help_heading = "Target")]
+    pub name: Vec<String>,
+
+    /// Include all Python processes in the tree below PID; with -n, of all processes of that name
     #[arg(long, help_heading = "Target")]
     pub tree: bool,
 
@@ -49,14 +58,14 @@ pub struct Args {
     pub snapshot: Option<PathBuf>,
 
     /// Start this command and count its objects; a .py file runs with the project's interpreter
-    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "core", "snapshot"])]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "name", "core", "snapshot"])]
     pub command: Vec<OsString>,
 
     /// Repeat at this interval: 10, 0.5, 500ms, 2s, 1m [default: once; every 10s with a command]
     #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub interval: Option<Duration>,
 
-    /// Stop after N censuses (every 10s without -i); with --watch-adds, after N additions
+    /// Stop after N censuses (every 10s without -i; with --leaks, N within its time); with --watch-adds, after N additions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub count: Option<u64>,
 
@@ -89,7 +98,7 @@ pub struct Args {
     pub max_item: u64,
 
     /// Compare several censuses and report leaks: what grows, how fast, and who holds it
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
     pub leaks: bool,
 
     /// Watch a container, named as --leaks and --holders print it: which lines add to it and remove from it, until Ctrl-C
@@ -170,6 +179,19 @@ fn locate_methods() -> impl TypedValueParser<Value = LocateMethod> {
 }
 
 impl Args {
+    /// Replaces the names of processes by their pids.
+    ///
+    /// # Errors
+    /// No process has a name, or several have one and not all of them are wanted.
+    pub fn find_processes(&mut self) -> Result<(), Failure> {
+        let names = std::mem::take(&mut self.name);
+        if !names.is_empty() {
+            let below = named_processes::Below { included: self.tree || self.leaks, all: self.tree };
+            self.pid.extend(named_processes::find(&names, below, !self.no_cmdline)?);
+        }
+        Ok(())
+    }
+
     /// Resolves the arguments into the configuration of a run.
     ///
     /// # Errors
@@ -183,12 +205,15 @@ impl Args {
         };
         match &targets {
             Targets::Processes(pids) if pids.is_empty() && self.tree => {
-                return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
+                return Err(Failure::new(
+                    "--tree needs a running process",
+                    "give -p PID, -n NAME or -- COMMAND",
+                ));
             }
             Targets::Processes(pids) if pids.is_empty() => {
                 return Err(Failure::new(
                     "nothing to count",
-                    "give -p PID, --core FILE, --snapshot FILE, or -- COMMAND; see memobj --help",
+                    "give -p PID, -n NAME, --core FILE, --snapshot FILE, or -- COMMAND; see memobj --help",
                 ));
             }
             Targets::Processes(pids) if pids.len() > 1 && self.save_snapshot.is_some() => {
@@ -198,21 +223,32 @@ impl Args {
                 return Err(Failure::new("a container is of one process", "give one -p PID"));
             }
             Targets::File(_) if self.tree => {
-                return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
+                return Err(Failure::new(
+                    "--tree needs a running process",
+                    "give -p PID, -n NAME or -- COMMAND",
+                ));
             }
             _ => {}
         }
         let observed = self.observe.unwrap_or(LEAK_SEARCH);
         let repeats = (self.count.is_some() || self.duration.is_some()) && self.watch_adds.is_none();
         let interval = match &targets {
-            _ if self.leaks => Some(self.interval.unwrap_or(observed / LEAK_STEPS)),
+            _ if self.leaks => {
+                let steps = self.count.map_or(LEAK_STEPS, |count| {
+                    u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX).max(1)
+                });
+                Some(self.interval.unwrap_or(observed / steps))
+            }
             Targets::Command(_) => Some(self.interval.unwrap_or(INTERVAL)),
             _ => self.interval.or(repeats.then_some(INTERVAL)),
         };
         let max_censuses = match interval {
             Some(interval) if self.leaks => {
                 let steps = observed.as_nanos() / interval.as_nanos().max(1);
-                check_leak_search(u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1))?
+                let fit = u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1);
+                // With an interval and a number, these two alone decide, unless a time was given too.
+                let timed = self.observe.is_some() || self.interval.is_none();
+                check_leak_search(self.count.map_or(fit, |count| if timed { count.min(fit) } else { count }))?
             }
             _ if self.watch_adds.is_some() => 1,
             _ => self.count.unwrap_or(u64::MAX),
@@ -273,78 +309,6 @@ fn check_leak_search(censuses: u64) -> Result<u64, Failure> {
     Ok(censuses)
 }
 
-const USAGE: &str = "\
-memobj [OPTIONS] -p <PID>
-       memobj [OPTIONS] --core <FILE> | --snapshot <FILE>
-       memobj [OPTIONS] -- <COMMAND> [ARG]...";
-
-const EXAMPLES: &str = "\
-Examples:
-  memobj -p 1234                          count every object once
-  memobj -i 10 -p 1234 | memdiff          show changes from census to census
-  memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
-  memobj --tree -p 1234                   every Python process at or below 1234
-  memobj --leaks -p 1234                  what leaks, how fast, and who holds it
-  memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove from it
-  memobj --why Session -p 1234            who holds the objects of a type
-  memobj --caches -p 1234                 all caches, those with problems first
-  memobj -- python bot.py                 start a program and count every 10 s
-  memobj --no-interrupt -p 1234           pause no thread that waits in a system call
-  memobj --max-pause 0 -p 1234            never pause it
-  memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
-";
-
-const NOTES: &str = "\
-Scopes: --scope tracked counts the objects that the garbage collector lists, as gc.get_objects() does. reachable adds all \
-objects that these lead to: strings, numbers, dicts and tuples without a tracked object in them, locals of running functions. \
-heap adds other objects in the allocator; this is an estimate, except on free-threaded builds.
-
-Sizes are those of sys.getsizeof. Storage that an object owns beyond that is overhead, in its own column. A size with ≥ is a \
-lower bound: a part of the type's memory is unknown from outside.
-
-Caches: functools.lru_cache, cachetools, Django's and aiocache's local memory, weak dictionaries; any dict that is named a \
-cache (or memo, LRU) or belongs to such an object; and dicts whose entries contain times. SIZE is everything that a cache \
-leads to except modules, types and functions, each object once; SHARED is the part that others hold, too. Small caches get no \
-warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio from 100 lookups on.
-
-Costs: memobj first copies the memory while the program sleeps, as a service does between requests: no pause, no effect on it. \
-The copy counts if the kernel's counters prove that no thread ran meanwhile. If none begins within some 50 ms and the time of a copy, or a thread wakes up, \
-memobj pauses the threads that run, and leaves the others alone if they sleep until the copy is made, for about 0.2 to 0.4 ms per MB. A thread that runs the \
-program's code waits in no system call, so no call is interrupted. If that does not succeed either, memobj pauses all threads. \
-All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs. \
-If memobj itself is stopped meanwhile, a watchdog, a second process, ends it after some 50 ms.
-
-Interrupted calls: a pause of all threads ends some system calls in which threads wait: epoll_wait, recv with a timeout, accept, semop and others end with EINTR, \
-and a blocking write to a pipe or socket that has written a part returns that part. Python repeats the former; code that does not look at what write() returns \
-loses data. (signal.sigtimedwait alone returns a signal that never came, if its timeout ends during the pause.) --no-interrupt forbids that pause: if a copy needs it, the program is read while it \
-runs. Then a call can be interrupted only if a thread is in the middle of it, but runs or waits for a processor (mostly for microseconds, on a busy machine for milliseconds), or begins it between the look at the thread and its pause. The record counts the calls \
-in interrupted_calls. --max-pause 0 forbids each pause, also that of threads that run: a program that does not sleep is read while it runs, and memory that \
-changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
-
-Coverage: the share of used bytes in Python's own allocator that belongs to counted objects; and the share of counted objects \
-in the resident memory. The rest is in C libraries, in free memory that Python keeps, and in code.
-
-Permission: the program must belong to the same user, and the kernel must allow tracing: as root, or with \
-kernel.yama.ptrace_scope=0; in a container with --cap-add SYS_PTRACE.
-
-Launching: the output of the command goes to memobj's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
-The first census is taken when the interpreter is running. memobj ends when the command ends, with its status, or 128 + N if \
-signal N killed it. After --count or --duration, memobj stops counting and waits for the command.
-
-Records list every type with at least 0.01 % of all objects or bytes, and every type that was listed before; types_omitted has \
-the rest. Text lists the largest; every third census shows growth and shrinkage since the last time.
-
-Leaks: --leaks takes 7 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
-each time, if it grows until the end, and if it is not freed again. --for 10m finds slower leaks; at least 3 censuses are \
-needed. Python processes below PID are searched too, as far as their censuses take at most half of the time; --tree searches all of them. \
-Ctrl-C ends the search with a verdict on the censuses so far. Between the censuses and for up to 5s after the last one (not after Ctrl-C) memobj \
-watches which lines of code add to the leaks; --watch-adds does that alone, for one container. This needs perf events: kernel.perf_event_paranoid of 2 or less, or root.
-
-Exit status: 0 if the target exited, the user stopped memobj, or the count is complete; 2 on failure; with a command its status, \
-126 if it cannot be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 without a verdict or \
-if nothing leaks in the searched processes and others below them were not searched.
-";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,13 +349,18 @@ mod tests {
         assert_eq!(plan(&["--leaks", "-p", "1", "--for", "3s", "-i", "0.5"]), (500, 7));
         assert_eq!(plan(&["--leaks", "-p", "1", "--for", "10m"]), (100_000, 7));
         assert_eq!(plan(&["--leaks", "-p", "1", "-i", "20"]), (20_000, 4));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--count", "4"]), (20_000, 4));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--count", "40", "-i", "10"]), (10_000, 40));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--count", "40", "-i", "10", "--for", "1m"]), (10_000, 7));
+        let too_few = parse(&["--leaks", "-p", "1", "--count", "2"]).unwrap().into_config().unwrap_err();
+        assert!(too_few.message.contains("at least 3"), "{too_few:?}");
         let census = |args: &[&str]| config(args).census;
         let (leaks, plain) = (config(&["-p", "1", "--leaks"]), config(&["-p", "1"]));
         assert!(leaks.leaks && leaks.census.memory && !plain.leaks && !plain.census.memory);
         assert!(!census(&["-p", "1", "--leaks", "--no-stop"]).memory, "an account needs a stop");
         for args in [
             &["--for", "1m", "-p", "1"][..],
-            &["--leaks", "--count", "3", "-p", "1"],
+            &["--leaks", "--duration", "3s", "-p", "1"],
             &["--leaks", "--core", "x"],
         ] {
             assert!(parse(args).is_err(), "{args:?}");

@@ -15,6 +15,7 @@
 //! | leaks | [`leaks`] | growth from census to census, its holders, and whether anything is freed |
 //! | census | [`census`] | from a heap to the census of its objects |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
+//! | targets | [`named_processes`] | from the name of a program or script to its pid |
 //! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
 //! | flow | [`run`] | the loop of a run, from its configuration to its exit code |
 
@@ -34,6 +35,7 @@ pub mod emit;
 pub mod graph;
 pub mod holders;
 pub mod leaks;
+pub mod named_processes;
 pub mod names;
 pub mod object_graph;
 pub mod object_sum;
@@ -67,7 +69,8 @@ pub fn main() -> ExitCode {
         command
     });
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
-        Ok(args) => common::cli::run("memobj", || {
+        Ok(mut args) => common::cli::run("memobj", || {
+            args.find_processes()?;
             let config = args.into_config()?;
             run::run(&config, run::CensusWorker::spawn(Box::new(capture::Capturer::default()))?)
         }),

@@ -32,7 +32,7 @@ pub struct Plan {
     pub args: Vec<OsString>,
     /// The command's name: the last part of its first word, not escaped for a terminal.
     pub name: String,
-    /// A message about the chosen interpreter, not escaped for a terminal.
+    /// A message about the chosen interpreter, or about one that was not chosen; not escaped for a terminal.
     pub note: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub fn resolve(command: &[OsString], environment: &Environment) -> Result<Plan, 
     let name = Path::new(first).file_name().unwrap_or(first).to_string_lossy().into_owned();
     let itself = || Plan { program: first.clone(), args: args.to_vec(), name: name.clone(), note: None };
     if !is_python(first) {
-        return Ok(itself());
+        return Ok(Plan { note: passed_over(first, args, environment), ..itself() });
     }
 
     let script = environment.current.join(first);
@@ -135,6 +135,29 @@ pub fn resolve(command: &[OsString], environment: &Environment) -> Result<Plan, 
     };
     let args = std::iter::once(word).chain(args.iter().cloned()).collect();
     Ok(Plan { program: python.into_os_string(), args, name, note: Some(note) })
+}
+
+/// A message if the command names a Python that is not the project's: it may not find the project's packages.
+fn passed_over(command: &OsStr, args: &[OsString], environment: &Environment) -> Option<String> {
+    let version = command.to_str()?.strip_prefix("python")?;
+    let script = args.iter().find(|arg| !arg.as_bytes().starts_with(b"-")).filter(|arg| is_python(arg))?;
+    if !version.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let running = environment.find_in_path(command, is_executable)?;
+    let real_current = fs::canonicalize(&environment.current).ok()?;
+    let python = choose(&environment.current.join(script), &real_current, environment)?.python;
+    let in_path = |folder: &Path| {
+        let mut folders = env::split_paths(&environment.path).map(|dir| environment.current.join(dir));
+        folders.any(|dir| dir == folder || fs::canonicalize(dir).is_ok_and(|dir| dir == folder))
+    };
+    // An activated environment is in `$PATH`.
+    if python.parent().is_none_or(in_path) {
+        return None;
+    }
+    let python = environment.shown(&python, &real_current).display();
+    let (command, running, script) = (command.display(), running.display(), script.display());
+    Some(format!("{command} is {running}, not the project's {python}; `-- {script}` runs the latter"))
 }
 
 fn is_python(word: &OsStr) -> bool {
@@ -348,6 +371,32 @@ mod tests {
         assert_eq!(plan.program, in_path);
         let note = plan.note.unwrap();
         assert!(note.ends_with("bin/python3, because .venv/bin/python is a broken link"), "{note}");
+    }
+
+    #[test]
+    fn named_python_beside_a_venv_gets_a_note() {
+        let mut place = Place::new();
+        place.file("home/project/bot.py", 0o644);
+        let running = place.file("bin/python3", 0o755);
+        place.environment.path = place.path("bin").into();
+        let note = |place: &Place, command: &[&str]| place.resolve(command).unwrap().note;
+        assert_eq!(note(&place, &["python3", "bot.py"]), None, "there is no other");
+        place.file("home/project/.venv/bin/python", 0o755);
+        let expected = format!(
+            "python3 is {}, not the project's .venv/bin/python; `-- bot.py` runs the latter",
+            running.display()
+        );
+        for command in [&["python3", "bot.py"][..], &["python3", "-u", "bot.py", "serve"]] {
+            assert_eq!(note(&place, command).as_deref(), Some(&*expected), "{command:?}");
+        }
+        for command in
+            [&["python3", "-c", "1"][..], &["pythonista", "bot.py"], &[running.to_str().unwrap(), "bot.py"]]
+        {
+            assert_eq!(note(&place, command), None, "{command:?}");
+        }
+        place.file("home/project/.venv/bin/python3", 0o755);
+        place.environment.path = place.path("home/project/.venv/bin").into();
+        assert_eq!(note(&place, &["python3", "bot.py"]), None, "it is activated");
     }
 
     #[test]

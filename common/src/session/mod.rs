@@ -34,7 +34,7 @@
 mod destination;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -211,7 +211,12 @@ impl Session {
             } else if is(Signal::TSTP) {
                 return Some(SessionEvent::SuspendRequested);
             }
-            let Some(command) = &self.command else { return Some(SessionEvent::StopRequested) };
+            let Some(command) = &self.command else {
+                if is(Signal::INT) && !self.options.draws {
+                    end_echoed_line();
+                }
+                return Some(SessionEvent::StopRequested);
+            };
             command.forward(received);
         }
         None
@@ -272,6 +277,15 @@ impl Session {
             return Ok(code);
         }
         Ok(command.exit_status().map_or(EXIT_TROUBLE, ExitStatus::exit_code))
+    }
+}
+
+/// Ends the line on which the terminal shows `^C`.
+fn end_echoed_line() {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        // A terminal that is gone needs no line.
+        let _ = stderr.write_all(b"\n");
     }
 }
 

@@ -3,6 +3,7 @@
 mod event_limiter;
 mod limit_guard;
 mod monitor;
+mod next_step;
 mod outputs;
 
 use common::cli::Failure;

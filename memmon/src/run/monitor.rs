@@ -1,6 +1,6 @@
 //! The monitor: takes samples, handles events as they come, and ends the run.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,15 @@ use common::cli::Failure;
 use common::launch::{self, Launched, Reaped};
 use common::record::{EventKind, Header, OutputRecord, ProcessEvent, Record};
 use common::session::{Session, SessionEvent, set_exit};
-use common::stdio::{escape_controls, say};
-use common::time::{Stamp, Tick, Ticker};
-use common::units::{Bytes, Change};
+use common::stdio::{StatusLine, escape_controls, say};
+use common::time::{Span, Stamp, Tick, Ticker};
+use common::units::{Bytes, Change, counted};
 use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
 use super::event_limiter::EventLimiter;
 use super::limit_guard::{missed_crossing, probe_ticker};
+use super::next_step::{judge, search};
 use super::outputs::Outputs;
 use crate::cli::{Args, TOOL};
 use crate::limits::Limits;
@@ -54,6 +55,10 @@ pub(super) struct Monitor {
     end: Option<ProcessEvent>,
     /// Messages for stderr, kept while a screen is shown.
     notes: Vec<String>,
+    /// Shows the progress of a run whose samples go to a file.
+    status: StatusLine,
+    /// The first and the last line of such a run.
+    file_notes: Option<(String, Option<String>)>,
 }
 
 impl Monitor {
@@ -71,12 +76,20 @@ impl Monitor {
             stop: None,
             end: None,
             notes: Vec::new(),
+            status: StatusLine::new(args.output.is_some() && args.command.is_empty()),
+            file_notes: args
+                .output
+                .as_ref()
+                .map(|path| (format!("writes samples to {}", path.display()), judge(path, args.format))),
         }
     }
 
     /// Takes samples and handles events until there is a reason to stop. Returns the exit code.
     pub(super) fn run(mut self, interval: Duration) -> Result<u8, Failure> {
         self.session.begin();
+        if let Some((begin, _)) = self.file_notes.as_ref().filter(|_| io::stderr().is_terminal()) {
+            say(TOOL, begin);
+        }
         let result = self.monitor(interval);
         self.finish(result)
     }
@@ -114,7 +127,14 @@ impl Monitor {
     fn sample(&mut self, tick: &Tick) -> Result<(), Failure> {
         let records = self.sampler.sample(tick).map_err(listing_failed)?;
         self.samples += 1;
+        let total = records.iter().filter_map(|record| match record {
+            Record::Process(process) => Some(process.total_rss_bytes),
+            _ => None,
+        });
+        let total = Bytes(total.fold(0, u64::saturating_add));
         self.take_sampled(records);
+        let number = counted(self.samples, "sample", "samples");
+        self.status.show(&format!("{TOOL}: {number} in {}, {total} …", Span(self.session.began().elapsed())));
         self.outputs.draw();
         Ok(())
     }
@@ -307,6 +327,9 @@ impl Monitor {
     /// Prints messages to stderr, unless a screen is shown.
     fn print_notes(&mut self) {
         if self.outputs.screen.writer().is_none() {
+            if !self.notes.is_empty() {
+                self.status.clear();
+            }
             for note in self.notes.drain(..) {
                 say(TOOL, &note);
             }
@@ -324,6 +347,7 @@ impl Monitor {
         let omitted = self.events.finish(&self.sampler.header());
         self.write(&omitted);
         self.outputs.screen.close();
+        self.status.clear();
         // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
         self.session.restore_default_signals();
         if let Some(mut relay) = self.session.command_mut().and_then(Launched::take_relay) {
@@ -340,7 +364,7 @@ impl Monitor {
         self.notes.extend(problem);
         self.print_notes();
         self.session.report_leftovers(None);
-        if self.outputs.to_terminal && self.samples > 0 {
+        if (self.outputs.to_terminal || self.status.is_enabled()) && self.samples > 0 {
             let peak = self
                 .peak
                 .map(|(peak, at)| format!(", at most {} in all, at {}", Bytes(peak), at.format("%H:%M:%S")));
@@ -350,6 +374,15 @@ impl Monitor {
             say(TOOL, &format!("saved {}", path.display()));
         }
         result?;
+        if io::stderr().is_terminal() && self.samples > 0 {
+            let (written, shown) = (self.file_notes.take(), self.outputs.to_terminal);
+            let step = match written {
+                Some((_, step)) => step,
+                None if shown => self.sampler.living_roots().find_map(|root| search(root.pid)),
+                None => None,
+            };
+            step.into_iter().for_each(|step| say(TOOL, &step));
+        }
         if self.stop == Some(Stop::Limit) {
             return Ok(EXIT_LIMIT);
         }

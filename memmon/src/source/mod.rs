@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::process::ProcessId;
+use common::process_search::ProgramName;
 use common::record::{Cgroup, Pressure, ProcessSample, System};
 
 /// A process and its position in the process table.
@@ -76,28 +77,16 @@ pub struct ProcessDetails {
     pub image: Option<u64>,
 }
 
-/// The length to which Linux cuts a name: `TASK_COMM_LEN` without the closing zero, proc_pid_comm(5).
-const KERNEL_NAME_BYTES: usize = 15;
-
-/// The longest name of a file: `NAME_MAX`, limits.h(0p).
-const FILE_NAME_BYTES: usize = 255;
-
 impl ProcessDetails {
-    /// The full name: if the kernel may have cut it, it is completed from the command line.
-    ///
-    /// Only the same word is completed: programs write titles of any length over their command lines, with arguments in them.
+    /// The full name: one that the kernel may have cut is completed from the command line.
     pub fn full_name(&self) -> Arc<str> {
-        self.completed_name().map_or_else(|| Arc::clone(&self.sample.name), Arc::from)
-    }
-
-    fn completed_name(&self) -> Option<&str> {
-        let name = &*self.sample.name;
-        let command = self.sample.cmdline.as_deref()?.first().filter(|_| name.len() >= KERNEL_NAME_BYTES)?;
-        // The last part of a path; but a title is no path, and may contain slashes.
-        let whole = if command.starts_with(name) { command.as_str() } else { command.rsplit('/').next()? };
-        let rest = whole.strip_prefix(name)?;
-        let word = rest.find(|c: char| c.is_whitespace() || c.is_control() || c == '/').unwrap_or(rest.len());
-        whole.get(..whole.floor_char_boundary((name.len() + word).min(FILE_NAME_BYTES)))
+        let program = ProgramName {
+            name: &self.sample.name,
+            cmdline: self.sample.cmdline.as_deref().unwrap_or_default(),
+        };
+        // Most names are whole, and shared.
+        let full = program.full();
+        if full == program.name { Arc::clone(&self.sample.name) } else { full.into() }
     }
 }
 
@@ -206,33 +195,5 @@ pub trait ProcessSource {
     /// The memory control group of a process.
     fn cgroup(&mut self, _: ProcessId) -> Option<Cgroup> {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn full_name(name: &str, command: &str) -> String {
-        let cmdline = Some(Arc::new([command.to_owned()]) as _);
-        let sample = ProcessSample { cmdline, ..ProcessSample::unread(1, name) };
-        ProcessDetails { sample, ..<_>::default() }.full_name().to_string()
-    }
-
-    #[test]
-    fn cut_name_is_completed() {
-        assert_eq!(full_name("a-name-of-many-", "/opt/bin/a-name-of-many-bytes"), "a-name-of-many-bytes");
-        assert_eq!(full_name("a-name-of-many-", "a-name-of-many-"), "a-name-of-many-");
-        assert_eq!(full_name("a-name-of-many-", "/opt/another"), "a-name-of-many-");
-        assert_eq!(full_name("short", "short-of-nothing"), "short", "nothing was cut from it");
-    }
-
-    #[test]
-    fn title_adds_its_first_word() {
-        assert_eq!(full_name("gunicorn: maste", "gunicorn: master [app --key=x/y]"), "gunicorn: master");
-        assert_eq!(full_name("a-name-of-many-", "/x/a-name-of-many-parts --key=x"), "a-name-of-many-parts");
-        assert_eq!(full_name("a-name-of-many-", "a-name-of-many-\u{1b}[31m"), "a-name-of-many-");
-        let long = full_name("a-name-of-many-", &format!("a-name-of-many-{}", "é".repeat(100_000)));
-        assert_eq!(long.len(), FILE_NAME_BYTES);
     }
 }

@@ -5,14 +5,17 @@ mod leak_watch;
 mod write_watch;
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::cli::Failure;
 use common::launch::{Launched, Reaped};
 use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
 use common::session::{Session, SessionEvent, set_exit};
-use common::stdio::say;
-use common::time::Ticker;
+use common::stdio::{StatusLine, say};
+use common::time::{Span, Ticker};
+use common::units::counted;
 use common::wait::{Ready, Sources};
 
 use super::TOOL;
@@ -20,6 +23,7 @@ use super::census_worker::CensusWorker;
 use super::iteration::Iteration;
 use super::leak_search::LeakSearch;
 use super::missing_types::MissingTypes;
+use super::next_step::next_step;
 use super::outputs::Outputs;
 use super::processes::{ProcessSet, ProcessSummary};
 use super::tracker::Tracker;
@@ -63,6 +67,10 @@ pub(super) struct CensusLoop<'a> {
     command_exit_reported: bool,
     leaks: Option<LeakSearch>,
     missing_types: MissingTypes,
+    /// Shows the progress of a run whose output goes to files.
+    status: StatusLine,
+    /// The holder of the first leak that was found.
+    leaking_holder: Option<Arc<str>>,
 }
 
 impl<'a> CensusLoop<'a> {
@@ -93,11 +101,16 @@ impl<'a> CensusLoop<'a> {
             interrupted: false,
             reaped: Vec::new(),
             command_exit_reported: false,
+            status: StatusLine::new(config.output.is_some() && !config.leaks && command.is_none()),
+            leaking_holder: None,
         }
     }
 
     /// Counts until there is a reason to stop; returns the exit code.
     pub fn run(mut self) -> Result<u8, Failure> {
+        if let Some(files) = self.outputs.announce().filter(|_| io::stderr().is_terminal()) {
+            say(TOOL, &files);
+        }
         let counted = self.count_all();
         self.finish(counted)
     }
@@ -291,7 +304,7 @@ impl<'a> CensusLoop<'a> {
     }
 
     fn write_census(&mut self, header: Header, root: Option<u32>, census: &Census, tracker: &mut Tracker) {
-        if let Some(leaks) = &self.leaks {
+        if let Some(leaks) = &mut self.leaks {
             return leaks.note(root, census, tracker, self.config.census.cmdline);
         }
         self.missing_types.note(census);
@@ -299,6 +312,8 @@ impl<'a> CensusLoop<'a> {
         let cmdline = self.config.census.cmdline;
         let record = tracker.recorder.record(header, census, &summary, root, cmdline);
         self.outputs.census(record, census, summary, &mut tracker.text);
+        let number = counted(self.censuses, "census", "censuses");
+        self.status.show(&format!("{TOOL}: {number} in {} …", Span(self.session.began().elapsed())));
     }
 
     /// Writes the verdicts on leaks, once; returns their exit code, or 0 without a search.
@@ -308,8 +323,11 @@ impl<'a> CensusLoop<'a> {
         let header = || Header::now(&self.run, self.iteration.max(1));
         let unchecked = self.processes.count_python(&self.unchecked);
         let records = leaks.conclude(trackers, header, &unchecked, self.config.children);
+        let code = leaks.exit_code();
+        let found = records.iter().flat_map(|record| &record.leaks).map(|leak| &leak.holder).next();
+        self.leaking_holder = self.leaking_holder.take().or_else(|| found.cloned());
         self.outputs.leaks(records);
-        leaks.exit_code()
+        code
     }
 
     fn finish_leaks(&mut self, trackers: impl IntoIterator<Item = Tracker>) {
@@ -446,6 +464,7 @@ impl<'a> CensusLoop<'a> {
         if counted.is_ok() {
             self.watch_last_additions();
         }
+        self.status.clear();
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };
         self.session.report_leftovers(watchdog_pid());
@@ -455,8 +474,15 @@ impl<'a> CensusLoop<'a> {
         counted?;
         let is_repeated = self.config.interval.is_some() && !self.config.leaks;
         let mut failure = self.outputs.take_failure();
-        if !is_launch && self.outputs.to_terminal() && is_repeated {
+        let shows = self.outputs.to_terminal() || self.status.is_enabled();
+        if !is_launch && shows && is_repeated {
             self.session.report_summary(self.censuses, ["census", "censuses"], "");
+        }
+        if self.outputs.to_terminal() || self.outputs.announce().is_some() {
+            let step = next_step(self.config, &self.processes.living_roots(), self.leaking_holder.as_deref());
+            if let Some(step) = step.filter(|_| self.censuses > 0 && io::stderr().is_terminal()) {
+                say(TOOL, &step);
+            }
         }
         if self.censuses == 0 {
             if is_launch {

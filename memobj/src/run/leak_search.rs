@@ -1,10 +1,10 @@
 //! The search for leaks in all processes of a run: progress, comparison, and the verdict.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
 
 use common::cli::EXIT_TROUBLE;
 use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
+use common::stdio::StatusLine;
 
 use super::TOOL;
 use super::tracker::Tracker;
@@ -18,15 +18,13 @@ const EXIT_LEAK: u8 = 1;
 const MIN_ALIKE: usize = 3;
 /// A process whose growth is this many medians stands out.
 const OUTLIER_FACTOR: f64 = 3.0;
-/// Moves to the left edge and clears the line.
-pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// The search for leaks in all processes of a run.
 #[derive(Debug)]
 pub(super) struct LeakSearch {
     /// Censuses of each process that are planned.
     planned: u64,
-    show_progress: bool,
+    status: StatusLine,
     /// The findings in processes that have exited.
     finished: Vec<LeaksRecord>,
     /// The exit code of the verdict.
@@ -36,16 +34,14 @@ pub(super) struct LeakSearch {
 impl LeakSearch {
     /// Starts an empty search; shows progress on a terminal if `show_progress`.
     pub(super) fn new(planned: u64, show_progress: bool) -> Self {
-        let show_progress = show_progress && io::stderr().is_terminal();
-        Self { planned, show_progress, finished: Vec::new(), concluded: None }
+        Self { planned, status: StatusLine::new(show_progress), finished: Vec::new(), concluded: None }
     }
 
     /// Notes the findings after a census. Without `cmdline` their record has no arguments.
-    pub(super) fn note(&self, root: Option<u32>, census: &Census, tracker: &mut Tracker, cmdline: bool) {
+    pub(super) fn note(&mut self, root: Option<u32>, census: &Census, tracker: &mut Tracker, cmdline: bool) {
         let Some(report) = tracker.state.leaks.as_ref().map(LeakTracker::report) else { return };
-        if self.show_progress && self.concluded.is_none() {
-            let text = format!("{TOOL}: census {} of {} …", report.censuses, self.planned);
-            let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
+        if self.concluded.is_none() {
+            self.status.show(&format!("{TOOL}: census {} of {} …", report.censuses, self.planned));
         }
         let record = &census.record;
         let mut report = report.clone();
@@ -78,9 +74,7 @@ impl LeakSearch {
         if self.concluded.is_some() {
             return Vec::new();
         }
-        if self.show_progress {
-            let _ = write!(io::stderr(), "{CLEAR_LINE}");
-        }
+        self.status.clear();
         let running = running.filter_map(|tracker| tracker.outcome.as_ref());
         let all = self.finished.iter().chain(running);
         let is_judged = |outcome: &&LeaksRecord| outcome.verdict != LeakVerdict::TooShort;

@@ -5,6 +5,7 @@ mod census_worker;
 mod iteration;
 mod leak_search;
 mod missing_types;
+mod next_step;
 mod outputs;
 mod processes;
 mod tracker;

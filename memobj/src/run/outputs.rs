@@ -22,6 +22,8 @@ pub struct Outputs {
     text: Destination<TextWriter<File>>,
     jsonl: Destination<Writer<File>>,
     to_terminal: bool,
+    /// The names of the files that are written.
+    files: Option<String>,
 }
 
 impl Outputs {
@@ -31,14 +33,20 @@ impl Outputs {
     /// A file cannot be opened.
     pub fn open(config: &Config) -> Result<Self, Failure> {
         let text = |name, file, style| Destination::new(name, TextWriter::new(file, style, config.text));
-        let mut outputs =
-            Self { text: Destination::closed(), jsonl: Destination::closed(), to_terminal: false };
+        let mut outputs = Self {
+            text: Destination::closed(),
+            jsonl: Destination::closed(),
+            to_terminal: false,
+            files: None,
+        };
         if let Some(path) = &config.output {
             let records = records_path(path);
             let name = |path: &Path| path.display().to_string();
             outputs.text = text(name(path), open_log(path, Existing::Append)?, Style::default());
             outputs.jsonl =
                 Destination::new(name(&records), Writer::new(open_log(&records, Existing::Append)?));
+            outputs.files =
+                Some(format!("writes text to {}, records to {}", path.display(), records.display()));
             return Ok(outputs);
         }
         outputs.to_terminal = io::stdout().is_terminal();
@@ -54,6 +62,11 @@ impl Outputs {
     /// Whether records are shown on a terminal as they come.
     pub fn to_terminal(&self) -> bool {
         self.to_terminal
+    }
+
+    /// The files that are written, as a line for the user.
+    pub fn announce(&self) -> Option<String> {
+        self.files.clone()
     }
 
     /// Whether any destination still takes records.
@@ -123,7 +136,7 @@ impl Outputs {
 }
 
 /// The file for records: the name of the text file with `.jsonl` appended.
-fn records_path(path: &Path) -> PathBuf {
+pub(super) fn records_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".jsonl");
     name.into()

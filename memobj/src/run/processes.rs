@@ -79,6 +79,12 @@ impl ProcessSet {
         &self.roots
     }
 
+    /// Those of them that still run.
+    pub fn living_roots(&self) -> Vec<u32> {
+        let pids = self.pids();
+        self.roots.iter().copied().filter(|root| pids.contains(root)).collect()
+    }
+
     /// The numbers of all processes.
     pub fn pids(&self) -> Vec<u32> {
         self.iter().map(|process| process.info.id.pid).collect()

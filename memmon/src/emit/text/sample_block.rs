@@ -12,7 +12,7 @@ use common::time::Stamp;
 use common::units::{Bytes, Change};
 
 use super::format::{NAME_COLUMNS, ProcessIdentity, count, display_name, size_or_dash, span};
-use crate::shell_quote::quote_command;
+use crate::shell_quote::{quote_command, short_command};
 
 /// Children that are listed.
 const MAX_CHILDREN: usize = 30;
@@ -302,7 +302,7 @@ impl SampleBlock<'_> {
 fn child_command(child: &ProcessSample) -> Cell {
     match child.state {
         Some(state) if state.has_ended() => Cell::new(Tone::Dim, format!("({state})")),
-        _ => Cell::plain(child.cmdline.as_deref().map(quote_command).unwrap_or_default()),
+        _ => Cell::plain(child.cmdline.as_deref().map(short_command).unwrap_or_default()),
     }
 }
 

@@ -54,7 +54,6 @@ pub(super) fn unreadable(pid: u32, name: &str, attempt: Attempt, error: &io::Err
         target,
         own: status("self").unwrap_or_default(),
         yama: yama.trim().parse().ok(),
-        in_container: in_container(),
     };
     let (message, hint) = reason.explain(&error.to_string(), name_of);
     Error::new(stage, format!("{}: {message}", named(pid, &name_of(pid))), hint)
@@ -65,11 +64,6 @@ fn name_of(pid: u32) -> String {
     Stat::parse(&text).map(|stat| String::from_utf8_lossy(stat.comm).into_owned()).unwrap_or_default()
 }
 
-/// Docker and Podman leave a file in the root. systemd uses the environment of pid 1, which we may not read.
-fn in_container() -> bool {
-    ["/.dockerenv", "/run/.containerenv"].iter().any(|file| std::path::Path::new(file).exists())
-}
-
 /// The facts by which the kernel decides on access: ptrace(2), "Ptrace access mode checking".
 #[derive(Debug)]
 struct DeniedAccess {
@@ -78,16 +72,16 @@ struct DeniedAccess {
     own: Status,
     /// `/proc/sys/kernel/yama/ptrace_scope`, if it exists.
     yama: Option<u32>,
-    in_container: bool,
 }
 
 impl DeniedAccess {
     fn explain(&self, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
         const SUDO: &str = "run it as root (`sudo memobj …`)";
-        const CONTAINER: &str =
-            "start the container with `--cap-add SYS_PTRACE`, or run memobj outside of it, as root";
+        const CONTAINER: &str = "give this container the capability (`--cap-add SYS_PTRACE`), or run memobj outside of it, as root";
         const NEVER: &str = "the value can only be changed when the machine is restarted";
-        let elevate = if self.in_container { CONTAINER } else { SUDO };
+        let has = |set: Option<u64>| set.is_some_and(|bits| bits >> CAP_SYS_PTRACE & 1 == 1);
+        // Without it no user can get the right here, not even root.
+        let elevate = if has(self.own.bounding) || self.own.bounding.is_none() { SUDO } else { CONTAINER };
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             let tracer = named(tracer, &name_of(tracer));
             return (
@@ -95,7 +89,7 @@ impl DeniedAccess {
                 "detach that tracer, or read without a pause (`--no-stop`)".to_owned(),
             );
         }
-        let may_trace_any = self.own.capabilities.is_some_and(|bits| bits >> CAP_SYS_PTRACE & 1 == 1);
+        let may_trace_any = has(self.own.capabilities);
         let own = self.own.uids.get(1);
         let is_other_users = own.is_some() && self.target.uids.iter().take(3).any(|uid| Some(uid) != own);
         let (message, hint) = match self.yama {
@@ -107,8 +101,17 @@ impl DeniedAccess {
                 "it may be in another user namespace, or a security module forbids it: run memobj as root of the machine",
             ),
             _ if is_other_users => {
-                let owner = self.target.uids.first().map(|uid| format!(" (uid {uid})")).unwrap_or_default();
-                (format!("belongs to another user{owner}"), elevate)
+                let uid = self.target.uids.first();
+                let owner = uid.map(|uid| format!(" (uid {uid})")).unwrap_or_default();
+                let message = format!("belongs to another user{owner}");
+                // Its own user needs no capability, but where Yama asks for one.
+                if let (CONTAINER, Some(uid), None | Some(0)) = (elevate, uid, self.yama) {
+                    let hint = format!(
+                        "run memobj as that user (`docker exec --user {uid}`), or give this container the capability (`--cap-add SYS_PTRACE`)"
+                    );
+                    return (message, hint);
+                }
+                (message, elevate)
             }
             Some(scope @ 1..) => {
                 let message = format!("may not be traced: kernel.yama.ptrace_scope is {scope}");
@@ -120,6 +123,12 @@ impl DeniedAccess {
                 }
                 (message, if scope == 2 { elevate } else { NEVER })
             }
+            _ if self.own.is_filtered && self.attempt == Attempt::Stop => (
+                format!(
+                    "may not be paused ({error}): probably a seccomp filter of this container forbids it"
+                ),
+                CONTAINER,
+            ),
             _ => (
                 format!(
                     "may not be traced ({error}): it has more privileges than we have, or it is not dumpable"
@@ -136,8 +145,9 @@ mod tests {
     use super::*;
 
     fn reason(attempt: Attempt) -> DeniedAccess {
-        let user = Status { uids: vec![1000; 4], capabilities: Some(0), ..Status::default() };
-        DeniedAccess { attempt, target: user.clone(), own: user, yama: None, in_container: false }
+        let (capabilities, bounding) = (Some(0), Some(u64::MAX));
+        let user = Status { uids: vec![1000; 4], capabilities, bounding, ..Status::default() };
+        DeniedAccess { attempt, target: user.clone(), own: user, yama: None }
     }
 
     fn text_of(reason: &DeniedAccess) -> String {
@@ -150,8 +160,20 @@ mod tests {
         let mut other = reason(Attempt::Read);
         other.target.uids = vec![0; 4];
         assert!(text_of(&other).contains("another user (uid 0)") && text_of(&other).contains("sudo"));
-        other.in_container = true;
-        assert!(text_of(&other).contains("--cap-add SYS_PTRACE"));
+        assert!(!text_of(&other).contains("container"), "root can trace here");
+        other.own.bounding = Some(0);
+        assert!(text_of(&other).contains("as that user (`docker exec --user 0`)"));
+        other.yama = Some(1);
+        assert!(text_of(&other).contains("--cap-add SYS_PTRACE") && !text_of(&other).contains("that user"));
+    }
+
+    #[test]
+    fn seccomp_is_named() {
+        let mut filtered = reason(Attempt::Stop);
+        filtered.own.is_filtered = true;
+        assert!(
+            text_of(&filtered).contains("seccomp") && text_of(&filtered).contains("--cap-add SYS_PTRACE")
+        );
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub(super) struct Status {
     pub page_table_bytes: Option<u64>,
     /// `CapEff`.
     pub capabilities: Option<u64>,
+    /// `CapBnd`: the capabilities that a program started by it can have at most, with any user.
+    pub bounding: Option<u64>,
+    /// `Seccomp`: whether a filter of system calls applies (2).
+    pub is_filtered: bool,
     /// `State`.
     pub state: ProcessState,
     /// `Threads`: the number of threads of the process.
@@ -76,6 +80,10 @@ impl Status {
                 "CapEff" => {
                     status.capabilities = values.next().and_then(|word| u64::from_str_radix(word, 16).ok());
                 }
+                "CapBnd" => {
+                    status.bounding = values.next().and_then(|word| u64::from_str_radix(word, 16).ok());
+                }
+                "Seccomp" => status.is_filtered = values.next() == Some("2"),
                 _ => {}
             }
         }

@@ -1,10 +1,10 @@
 //! The run of `--watch-adds`: one census to find the container, then the watch, and its summary at the end.
 
-use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use common::cli::Failure;
 use common::record::{Record, WritesRecord};
+use common::stdio::StatusLine;
 use common::units::counted;
 use memobj_process::error::{Error, Stage};
 
@@ -12,7 +12,6 @@ use super::CensusLoop;
 use crate::census::Census;
 use crate::config::WatchOptions;
 use crate::run::TOOL;
-use crate::run::leak_search::CLEAR_LINE;
 
 /// The time from one line of progress to the next.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -32,15 +31,16 @@ impl CensusLoop<'_> {
         self.watch_exits();
         let tracker = self.processes.get_mut(pid).map(|process| std::mem::take(&mut process.tracker));
         let (begun, mut shown) = (Instant::now(), Instant::now());
-        let shows = io::stderr().is_terminal();
+        let mut status = StatusLine::new(true);
         let mut goes_on = |added: u64, removed: u64| {
-            if shows && shown.elapsed() >= PROGRESS {
+            if status.is_enabled() && shown.elapsed() >= PROGRESS {
                 let added = counted(added, "addition", "additions");
                 let removed = counted(removed, "removal", "removals");
                 let seconds = begun.elapsed().as_secs();
-                let text =
-                    format!("{TOOL}: {}: {added}, {removed} in {seconds} s (Ctrl-C ends it) …", holder.name);
-                let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
+                status.show(&format!(
+                    "{TOOL}: {}: {added}, {removed} in {seconds} s (Ctrl-C ends it) …",
+                    holder.name
+                ));
                 shown = Instant::now();
             }
             let is_over = options.duration.is_some_and(|most| begun.elapsed() >= most)
@@ -48,9 +48,7 @@ impl CensusLoop<'_> {
             !is_over && self.wait(Some(Instant::now())).is_ok() && !self.stopped && self.outputs.is_open()
         };
         let seen = tracker.unwrap_or_default().state.watch_writes(&holder, &mut goes_on);
-        if shows {
-            let _ = write!(io::stderr(), "{CLEAR_LINE}");
-        }
+        status.clear();
         let seen = seen.map_err(|error| self.fail(pid, error))?;
         let process = census.record;
         let record = WritesRecord {

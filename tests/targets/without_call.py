@@ -1,4 +1,4 @@
-"""Runs a command that the kernel denies perf_event_open, as the default seccomp profile of Docker does."""
+"""Runs a command that the kernel denies a system call, as seccomp profiles of containers do: without_call.py CALL COMMAND"""
 
 import ctypes
 import os
@@ -6,7 +6,11 @@ import platform
 import struct
 import sys
 
-NUMBER = {"x86_64": 298, "aarch64": 241}[platform.machine()]
+NUMBERS = {
+    "x86_64": {"perf_event_open": 298, "ptrace": 101},
+    "aarch64": {"perf_event_open": 241, "ptrace": 117},
+}
+NUMBER = NUMBERS[platform.machine()][sys.argv[1]]
 # Load the number of the system call; if it is that one, return EPERM, else allow it (seccomp(2), linux/bpf_common.h).
 PROGRAM = struct.pack("HBBI", 0x20, 0, 0, 0)
 PROGRAM += struct.pack("HBBI", 0x15, 0, 1, NUMBER)
@@ -24,4 +28,4 @@ if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
     PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(Filter(4, PROGRAM))
 ):
     sys.exit("no seccomp here: %s" % os.strerror(ctypes.get_errno()))
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[2], sys.argv[2:])
