@@ -27,6 +27,8 @@ mod fuzzing;
 mod greenlets;
 mod harness;
 mod heap;
+mod heap_page;
+mod heap_tree;
 mod held;
 mod hostile;
 mod interpreter_facts;
