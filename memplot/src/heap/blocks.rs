@@ -16,13 +16,11 @@ const MAX_DEPTH: u32 = 64;
 pub fn blocks(census: &Census) -> Option<Block> {
     let mut nodes = census.heap_tree.iter().peekable();
     let first = nodes.next()?;
-    let mut heap = branch(first, 1, &mut nodes, "");
+    let heap = branch(first, 1, &mut nodes, "");
     let mut rest = rest(&census.memory_rows, census.rss_bytes, heap.now.bytes);
     if rest.is_empty() {
-        heap.kind = BlockKind::Whole;
         return Some(heap);
     }
-    heap.kind = BlockKind::Module;
     let bytes = rest.iter().fold(heap.now.bytes, |sum, part| sum.saturating_add(part.now.bytes));
     let objects = heap.now.objects;
     rest.insert(0, heap);
