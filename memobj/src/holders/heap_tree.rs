@@ -105,9 +105,9 @@ impl Builder<'_, '_> {
             (Some(_), _) => self.child(above, Label::Holder(holder), Some(holder)),
             // Modules retain each other: each stands for its own.
             (None, (name, true)) => {
-                let inside =
-                    self.top(above) == self.below.get(&(0, Label::Module(Arc::clone(&name)))).copied();
-                if inside { above } else { self.child(0, Label::Module(name), None) }
+                let module = self.below.get(&(0, Label::Module(Arc::clone(&name)))).copied();
+                let is_inside = module.is_some() && module == self.top(above);
+                if is_inside { above } else { self.child(0, Label::Module(name), None) }
             }
             (None, (name, false)) => {
                 let module = self.child(0, Label::Module(name), None);
