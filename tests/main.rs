@@ -29,6 +29,8 @@ mod greenlets;
 mod guide;
 mod harness;
 mod heap;
+mod heap_page;
+mod heap_tree;
 mod held;
 mod hostile;
 mod interpreter_facts;

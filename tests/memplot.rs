@@ -3,6 +3,7 @@
 mod cli_io;
 mod edge_cases;
 mod golden;
+pub mod heap;
 mod hostile_names;
 mod logs;
 mod numbers;

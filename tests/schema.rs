@@ -175,6 +175,11 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::unreachable_total()),
         ),
         both("census.object_samples", ordered(&samples::object_sample()), ordered(&samples::object_sample())),
+        both(
+            "census.heap_tree",
+            ordered(&samples::heap_node(Fill::Full)),
+            ordered(&samples::heap_node(Fill::Bare)),
+        ),
         both("census.paths", ordered(&samples::path_total()), ordered(&samples::path_total())),
         both(
             "census.caches",

@@ -274,7 +274,9 @@ pub mod testing {
             holders_cut: is_cut,
             caches: None,
             caches_cut: is_cut,
+            memory_rows: Vec::new(),
             object_samples: Vec::new(),
+            heap_tree: Vec::new(),
         }
     }
 

@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long, help_heading = "What")]
     pub holders: bool,
 
-    /// Show retained sizes: the bytes that would be freed without each type and each holder
+    /// Show retained sizes: the bytes that would be freed without each type and each holder; memplot draws them
     #[arg(long, help_heading = "What")]
     pub retained: bool,
 

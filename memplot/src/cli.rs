@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Values to draw [default: types if the log has any, else processes]
+    /// Values to draw [default: heap for one census with a tree of holders; types if the log has any; else processes]
     #[arg(short, long, value_enum)]
     pub what: Option<Quantity>,
 
@@ -108,6 +108,8 @@ pub enum Quantity {
     Counts,
     /// Number of threads
     Threads,
+    /// Who holds the heap at one moment, or what changed between two, from `memobj --retained`
+    Heap,
 }
 
 /// The memory size of a process.
@@ -185,6 +187,8 @@ Examples:
   memplot log.jsonl --html -o plot.html     the same as a page with zoom
   memplot -t 20 < log.jsonl > plot.svg      the twenty largest series
   memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
+  memobj --retained --memory -p 1234 | memplot > heap.svg   who holds the memory, as an icicle
+  memplot --what heap a.jsonl b.jsonl --html -o page.html   what grew and shrank between two
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 
@@ -193,6 +197,10 @@ Process trees: areas are stacked, and the line on top is their sum. With RSS, pa
 in each of them; --metric pss divides them, where memmon has read it.
 
 Types and modules: if a list is truncated, the values of missing names are unknown and drawn as a gap, not as zero.
+
+Heap: each block is as wide as the bytes that it holds; its parts are below it, from module to holder to type. Of one \
+log with several censuses, the first and the last are compared; of several logs, the last of the first and of the last \
+log. Blocks below a thousandth of the heap are not in the log.
 
 Gaps: nothing is drawn where nothing was measured: the process exited, a sample failed, or more than 2.5 intervals \
 passed. Runs of the tool are not connected.

@@ -31,6 +31,11 @@ pub const GRID: ThemeColour = ThemeColour::new((0xdf, 0xe2, 0xe6), (0x34, 0x38, 
 /// Crossed limits and out-of-memory kills.
 pub const ALERT: ThemeColour = ThemeColour::new((0xb3, 0x1d, 0x28), (0xff, 0x7b, 0x72));
 
+/// What grew, in a difference.
+pub const GREW: ThemeColour = ThemeColour::new((0xd7, 0x30, 0x27), (0xf0, 0x5a, 0x4f));
+/// What shrank.
+pub const SHRANK: ThemeColour = ThemeColour::new((0x2f, 0x6f, 0xd0), (0x5b, 0x98, 0xf5));
+
 /// Paul Tol's *muted* scheme with its two palest colours darkened for lines on white, and one more orange. Neighbours differ in
 /// lightness too.
 pub const PALETTE: [ThemeColour; 10] = [

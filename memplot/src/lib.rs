@@ -13,6 +13,7 @@
 //! | chart | [`chart`] | a figure → SVG |
 //! | PNG | `png` | SVG → PNG |
 //! | HTML, terminal | [`html`], [`terminal`] | a figure → a page; a figure → text |
+//! | heap | `heap` | the holders of one moment, or of two → SVG, page, text |
 //! | flow | `run` | arguments → all of the above → exit code |
 //!
 //! # Example
@@ -50,6 +51,7 @@ mod colour;
 mod downsample;
 pub mod figure;
 mod format;
+mod heap;
 pub mod html;
 mod label_layout;
 mod output;

@@ -11,13 +11,14 @@ use common::record::Verdict;
 use regex::{Regex, RegexBuilder};
 
 use crate::chart;
-use crate::cli::{Args, Format, Theme};
+use crate::cli::{Args, Format, Quantity, Theme};
 use crate::clock;
 use crate::figure::Figure;
+use crate::heap::{self, HeapCollector, HeapFigure};
 use crate::html;
 use crate::output::Output;
 use crate::png;
-use crate::series::{Collector, PlotRequest, TimeWindow};
+use crate::series::{Collector, PlotRequest, TimeWindow, log_name, process_name};
 use crate::terminal::{self, TerminalOptions};
 
 const TOOL: &str = "memplot";
@@ -46,21 +47,48 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let inputs = Input::from_args(&args.files);
     let width = usize::try_from(args.size.width).unwrap_or(0);
     let zoom = if output.format == Format::Html { PAGE_ZOOM } else { 1 };
+    let names: Vec<String> = inputs.iter().map(Input::name).collect();
+    let mut window = TimeWindow::new(args.since, args.until, clock::zone());
+    // Of one moment a picture says more than dots; other options ask for series.
+    let wants_heap = args.what == Some(Quantity::Heap);
+    let may_be_heap = args.what.is_none() && grep.is_none() && !args.delta && args.trend.is_none();
+    let mut heap = (wants_heap || may_be_heap).then(HeapCollector::default);
     let mut collector = Collector::new(PlotRequest {
         args,
         grep,
-        window: TimeWindow::new(args.since, args.until, clock::zone()),
+        window: window.clone(),
         buckets: (width * BUCKETS_PER_PIXEL * zoom).next_power_of_two(),
-        inputs: inputs.iter().map(Input::name).collect(),
+        inputs: names.clone(),
         verdicts,
     });
     let mut check_interrupt = interrupt_check(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.add(&moment);
+        if let Some(heap) = heap.as_mut().filter(|_| window.admits(moment.unix_ms)) {
+            heap.add(&moment);
+        }
         check_interrupt()
     })?;
-    output.write(&render(&collector.finish()?, args, &output)?)?;
+    let heap = heap.filter(|heap| wants_heap || heap.is_one_moment());
+    let picture = match heap {
+        Some(heap) => Picture::Heap(heap.finish(
+            args.title.as_deref(),
+            |census| match process_name(census.pid, &census.name, census.cmdline.as_ref()) {
+                name if census.pid > 0 => format!("{name} (pid {})", census.pid),
+                name => name,
+            },
+            |input| log_name(names.get(input).map_or("", |name| name)),
+        )?),
+        None => Picture::Series(collector.finish()?),
+    };
+    output.write(&render(&picture, args, &output)?)?;
     Ok(0)
+}
+
+/// What is drawn.
+enum Picture {
+    Series(Figure),
+    Heap(HeapFigure),
 }
 
 /// Stops reading after Ctrl-C if the log comes from a pipe: Ctrl-C goes to all processes of `memmon | memplot`, and there is still
@@ -112,16 +140,25 @@ fn read_verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     Ok(found)
 }
 
-fn render(figure: &Figure, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
-    let svg = |theme| chart::render(figure, args.size, theme, clock::zone());
+fn render(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
+    let svg = |theme| match picture {
+        Picture::Series(figure) => chart::render(figure, args.size, theme, clock::zone()),
+        Picture::Heap(figure) => heap::render_svg(figure, args.size, theme),
+    };
     match output.format {
         Format::Svg => Ok(svg(args.theme).into_bytes()),
-        Format::Html => Ok(html::render(figure, args.theme).into_bytes()),
+        Format::Html => Ok(match picture {
+            Picture::Series(figure) => html::render(figure, args.theme).into_bytes(),
+            Picture::Heap(figure) => heap::render_page(figure, args.theme).into_bytes(),
+        }),
         Format::Text => {
             let to_stdout = output.path.is_none();
             let options =
                 if to_stdout { TerminalOptions::for_stdout(args.theme) } else { TerminalOptions::plain() };
-            Ok(terminal::render(figure, options).into_bytes())
+            Ok(match picture {
+                Picture::Series(figure) => terminal::render(figure, options).into_bytes(),
+                Picture::Heap(figure) => heap::render_text(figure, options).into_bytes(),
+            })
         }
         Format::Png => {
             // Pixels cannot follow the viewer's preference.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, Fingerprints, GcGeneration, GcState,
-    Header, HolderTotal, LargeRegion, MemoryAccount, MemoryRow, ModuleTotal, ObjectSample, Omitted,
+    Header, HeapNode, HolderTotal, LargeRegion, MemoryAccount, MemoryRow, ModuleTotal, ObjectSample, Omitted,
     OutputRecord, OutputStream, OwnerTotal, PathTotal, PinnedHolder, PinnedType, Pressure, ProcessEvent,
     ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, System, TypeMemory, TypeTotal,
     UnreachableTotal,
@@ -245,6 +245,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         unreachable: fill.of(vec![unreachable_total()]),
         paths: fill.of(vec![path_total()]),
         object_samples: fill.of(vec![object_sample()]),
+        heap_tree: fill.of(vec![heap_node(Fill::Full), heap_node(Fill::Bare)]),
         memory: fill.of(memory_account(fill)),
     }
 }
@@ -396,6 +397,18 @@ pub fn unreachable_total() -> UnreachableTotal {
 pub fn object_sample() -> ObjectSample {
     let fingerprints = Fingerprints::parse("0000a1b200c0ffee").unwrap();
     ObjectSample { kind: "type".into(), name: "botpkg.cache.Session".into(), fingerprints }
+}
+
+/// A node of the tree of holders.
+pub fn heap_node(fill: Fill) -> HeapNode {
+    HeapNode {
+        depth: 2,
+        kind: "holder".into(),
+        name: "botpkg.cache._sessions".into(),
+        count: 66_051,
+        size_bytes: 9 << 20,
+        omitted: fill.of(omitted()),
+    }
 }
 
 /// A way to objects.

@@ -154,7 +154,9 @@ fn census(record: CensusRecord) -> Census {
                 .collect()
         }),
         caches_cut: is_cut(record.caches_omitted),
+        memory_rows: record.memory.map(|memory| memory.rows).unwrap_or_default(),
         object_samples: record.object_samples.unwrap_or_default(),
+        heap_tree: record.heap_tree.unwrap_or_default(),
     }
 }
 

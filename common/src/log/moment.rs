@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{DiffRecord, ObjectSample, ProcessEvent};
+use crate::record::{DiffRecord, HeapNode, MemoryRow, ObjectSample, ProcessEvent};
 
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,8 +123,12 @@ pub struct Census {
     pub caches: Option<Vec<Cache>>,
     /// Whether `caches` is truncated.
     pub caches_cut: bool,
+    /// The rows of the account of the resident set; empty without an account.
+    pub memory_rows: Vec<MemoryRow>,
     /// Samples of objects of types and holders.
     pub object_samples: Vec<ObjectSample>,
+    /// The tree of holders, each node before those below it; empty without one.
+    pub heap_tree: Vec<HeapNode>,
 }
 
 /// Objects of one type, module or holder.

@@ -11,9 +11,10 @@ use super::line::{self, Head, Line, moment};
 use super::moment::{Cache, Census, Moment, MomentData, Process, Total, Tree};
 use crate::record::cursor::Cursor;
 use crate::record::{
-    CacheTotalFields, CensusFields, CgroupFields, Fingerprints, HeaderFields, HolderTotalFields,
-    IdentityFields, ModuleTotalFields, ObjectSample, ObjectSampleFields, OmittedFields, PythonThreadFields,
-    RunFields, SeriesKind, SizeFields, SystemFields, TreeFields, TypeTotalFields,
+    CacheTotalFields, CensusFields, CgroupFields, Fingerprints, HeaderFields, HeapNode, HeapNodeFields,
+    HeapNodeKind, HolderTotalFields, IdentityFields, MemoryAccountFields, MemoryKind, MemoryRow,
+    MemoryRowFields, ModuleTotalFields, ObjectSample, ObjectSampleFields, Omitted, OmittedFields,
+    PythonThreadFields, RunFields, SeriesKind, SizeFields, SystemFields, TreeFields, TypeTotalFields,
 };
 
 /// The limit for kept names and identities. Beyond it, the scanner drops all of them.
@@ -353,18 +354,92 @@ impl CensusFields for CensusReader<'_> {
             self.census.object_samples.push(sample);
             Some(())
         }))?;
+        memory(self, cursor) => cursor.nullable(|cursor| cursor.object(|cursor| {
+            MemoryReader { names: self.names, rows: &mut self.census.memory_rows }.scan(cursor, b'{')
+        }))?;
+        heap_tree(self, cursor) => cursor.nullable(|cursor| cursor.array(|cursor| {
+            let mut reader = HeapNodeReader { names: self.names, node: None, depth: 0, kind: HeapNodeKind::Unknown };
+            cursor.object(|cursor| reader.scan(cursor, b'{'))?;
+            self.census.heap_tree.push(reader.node?);
+            Some(())
+        }))?;
     }
 }
 
 /// Whether a list left rows out.
 fn is_cut(cursor: &mut Cursor<'_>) -> Option<bool> {
-    struct Rows(u64);
-    impl OmittedFields for Rows {
-        read! { rows(self, cursor) => self.0 = cursor.integer()?; }
+    Some(omitted(cursor)?.is_some_and(|omitted| omitted.rows > 0))
+}
+
+/// What a list left out.
+fn omitted(cursor: &mut Cursor<'_>) -> Option<Option<Omitted>> {
+    cursor.nullable(|cursor| {
+        let mut omitted = Omitted::default();
+        cursor.object(|cursor| omitted.scan(cursor, b'{'))?;
+        Some(omitted)
+    })
+}
+
+impl OmittedFields for Omitted {
+    read! {
+        rows(self, cursor) => self.rows = cursor.integer()?;
+        count(self, cursor) => self.count = cursor.integer()?;
+        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
     }
-    let mut rows = Rows(0);
-    cursor.nullable(|cursor| cursor.object(|cursor| rows.scan(cursor, b'{')))?;
-    Some(rows.0 > 0)
+}
+
+struct MemoryReader<'n> {
+    names: &'n mut Names,
+    rows: &'n mut Vec<MemoryRow>,
+}
+
+impl MemoryAccountFields for MemoryReader<'_> {
+    read! {
+        rows(self, cursor) => cursor.array(|cursor| {
+            let (kind, detail) = (MemoryKind::Unknown, None);
+            let row = MemoryRow { kind, detail, private_bytes: 0, shared_bytes: 0, swap_bytes: 0 };
+            let mut reader = MemoryRowReader { names: self.names, row };
+            cursor.object(|cursor| reader.scan(cursor, b'{'))?;
+            self.rows.push(reader.row);
+            Some(())
+        })?;
+    }
+}
+
+struct MemoryRowReader<'n> {
+    names: &'n mut Names,
+    row: MemoryRow,
+}
+
+impl MemoryRowFields for MemoryRowReader<'_> {
+    read! {
+        kind(self, cursor) => self.row.kind = MemoryKind::from(&*cursor.text()?);
+        detail(self, cursor) => self.row.detail = cursor.nullable(Cursor::text)?.map(|detail| self.names.share(&detail));
+        private_bytes(self, cursor) => self.row.private_bytes = cursor.integer()?;
+        shared_bytes(self, cursor) => self.row.shared_bytes = cursor.integer()?;
+        swap_bytes(self, cursor) => self.row.swap_bytes = cursor.integer()?;
+    }
+}
+
+struct HeapNodeReader<'n> {
+    names: &'n mut Names,
+    node: Option<HeapNode>,
+    depth: u32,
+    kind: HeapNodeKind,
+}
+
+impl HeapNodeFields for HeapNodeReader<'_> {
+    read! {
+        depth(self, cursor) => self.depth = cursor.integer32()?;
+        kind(self, cursor) => self.kind = HeapNodeKind::from(&*cursor.text()?);
+        name(self, cursor) => {
+            let (depth, kind, name) = (self.depth, self.kind, self.names.text(cursor)?);
+            self.node = Some(HeapNode { depth, kind, name, count: 0, size_bytes: 0, omitted: None });
+        };
+        count(self, cursor) => self.node.as_mut()?.count = cursor.integer()?;
+        size_bytes(self, cursor) => self.node.as_mut()?.size_bytes = cursor.integer()?;
+        omitted(self, cursor) => self.node.as_mut()?.omitted = omitted(cursor)?;
+    }
 }
 
 struct RowReader<'n> {

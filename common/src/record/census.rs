@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprints::ObjectSample;
 use super::header::record;
+use super::heap_tree::HeapNode;
 use super::memory::MemoryAccount;
 use super::names::{named, names};
 use super::omitted::Omitted;
@@ -127,6 +128,9 @@ record! {
         /// which of them still exist.
         #[serde(skip_serializing_if = "Option::is_none", alias = "survivors")]
         pub object_samples: Option<Vec<ObjectSample>>,
+        /// The tree of holders, each node before those below it, the largest first; each object counts once in it (`--retained`).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub heap_tree: Option<Vec<HeapNode>>,
     }
 }
 

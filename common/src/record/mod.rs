@@ -20,6 +20,7 @@ mod diff;
 mod event;
 mod fingerprints;
 mod header;
+mod heap_tree;
 mod leaks;
 mod memory;
 mod names;
@@ -48,11 +49,14 @@ pub(crate) use fingerprints::ObjectSampleFields;
 pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
 pub(crate) use header::HeaderFields;
 pub use header::{Header, Run, SCHEMA};
+pub(crate) use heap_tree::HeapNodeFields;
+pub use heap_tree::{HeapNode, HeapNodeKind};
 pub use leaks::{
     AddingLine, Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth,
     MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
+pub(crate) use memory::{MemoryAccountFields, MemoryRowFields};
 pub use omitted::Omitted;
 pub(crate) use omitted::OmittedFields;
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};

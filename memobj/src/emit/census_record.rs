@@ -125,6 +125,7 @@ impl CensusRecorder {
             unreachable: held.map(|held| held.unreachable.clone()),
             paths: held.map(|held| held.whys.iter().flat_map(path_totals).collect()),
             object_samples: held.map(|held| held.samples.clone()),
+            heap_tree: held.and_then(|held| held.tree.clone()),
             memory: census
                 .memory
                 .as_ref()

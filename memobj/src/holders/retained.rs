@@ -34,6 +34,17 @@ impl RetainedSizes {
         self.order.number(node).map_or(0, |number| self.bytes_at(number))
     }
 
+    /// Whether the roots reach an object; others have no place among the dominators.
+    pub fn reaches(&self, node: NodeId) -> bool {
+        self.order.number(node).is_some()
+    }
+
+    /// Walks over the objects and roots: each is entered after the one that dominates it, and left after those that it dominates.
+    pub fn walk(&self, mut visit: impl FnMut(NodeId, Visit)) {
+        self.dominators
+            .walk(|number, moment| self.order.node(number).into_iter().for_each(|node| visit(node, moment)));
+    }
+
     fn bytes_at(&self, number: u32) -> u64 {
         self.bytes.get(number as usize).copied().unwrap_or(0)
     }

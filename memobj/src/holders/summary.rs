@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use common::record::{ObjectSample, PinnedHolder, UnreachableTotal};
+use common::record::{HeapNode, ObjectSample, PinnedHolder, UnreachableTotal};
 
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::ObjectCount;
@@ -12,6 +12,7 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::Holders;
+use super::heap_tree::heap_tree;
 use super::object_samples::sample_objects;
 use super::pinning::find_pinning;
 use super::retained::RetainedSizes;
@@ -37,6 +38,8 @@ pub struct HolderSummary {
     pub unreachable: Vec<UnreachableTotal>,
     /// The size that the objects of each type retain, by the type's name; `None` if not requested.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
+    /// The tree of holders; `None` if not requested.
+    pub tree: Option<Vec<HeapNode>>,
     /// The holders of the objects that keep nearly empty arenas of Python's allocator; empty if these are not known.
     pub pinning: Vec<PinnedHolder>,
     /// The paths to the objects of the requested types.
@@ -100,6 +103,7 @@ pub fn summarize_holders<M: Memory>(
         modules: ordered(modules),
         unreachable: holders.unreachable(),
         retained: retained.map(|retained| by_type(holders, retained)),
+        tree: retained.map(|retained| heap_tree(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
         missing_types,

@@ -58,7 +58,7 @@ impl Serialize for Number {
     }
 }
 
-/// JSON for a script element. Escapes everything that could end the element or start a comment.
+/// The data as JSON.
 pub(super) fn json(figure: &Figure) -> String {
     let origin = figure.time.0;
     let marks = figure.marks.iter();
@@ -75,13 +75,7 @@ pub(super) fn json(figure: &Figure) -> String {
             .collect(),
     };
     // Strings and finite numbers can always be written.
-    let text = serde_json::to_string(&data).unwrap_or_default();
-    // JSON has these characters in strings only, where the escape means the same.
-    text.replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
+    serde_json::to_string(&data).unwrap_or_default()
 }
 
 /// The name of the page's time zone, or a description if it has none.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Theme;
-use crate::colour::{ALERT, BACKGROUND, MUTED, OTHERS, PALETTE, Rgb, TEXT, ThemeColour, hex};
+use crate::colour::{ALERT, BACKGROUND, GREW, MUTED, OTHERS, PALETTE, Rgb, SHRANK, TEXT, ThemeColour, hex};
 use crate::figure::Figure;
 use crate::svg::escape;
 
@@ -32,14 +32,57 @@ const BODY: &str = include_str!("body.html");
 /// Renders a figure as a page. The result depends on the arguments and the time zone only.
 #[must_use]
 pub fn render(figure: &Figure, theme: Theme) -> String {
+    page(&Page {
+        title: &figure.title,
+        subtitle: &figure.subtitle_line(),
+        theme,
+        body: BODY,
+        scripts: &SCRIPTS,
+        css: include_str!("page.css"),
+        data: &for_script(&data::json(figure)),
+    })
+}
+
+/// A page that needs no network.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    /// Its title, as plain text.
+    pub title: &'a str,
+    /// The line below.
+    pub subtitle: &'a str,
+    /// Its colours.
+    pub theme: Theme,
+    /// Its elements.
+    pub body: &'a str,
+    /// The parts of its script.
+    pub scripts: &'a [&'a str],
+    /// Its style sheet.
+    pub css: &'a str,
+    /// Its data, as JSON for a script element.
+    pub data: &'a str,
+}
+
+/// JSON for a script element: escapes everything that could end the element or start a comment.
+pub(crate) fn for_script(json: &str) -> String {
+    // JSON has these characters in strings only, where the escape means the same.
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+/// Writes a page, whose policy allows its own script and style only.
+pub(crate) fn page(page: &Page<'_>) -> String {
+    let Page { body, data, .. } = page;
     let script = format!(
         "\"use strict\";\n(() => {{\nconst data = JSON.parse(document.getElementById(\"data\").textContent);\n{}}})();\n",
-        SCRIPTS.join("\n")
+        page.scripts.join("\n")
     );
-    let style = style();
-    let title = escape(&figure.title);
-    let subtitle = escape(&figure.subtitle_line());
-    let theme = match theme {
+    let style = style(page.css);
+    let title = escape(page.title);
+    let subtitle = escape(page.subtitle);
+    let theme = match page.theme {
         Theme::Auto => "",
         Theme::Light => " data-theme=\"light\"",
         Theme::Dark => " data-theme=\"dark\"",
@@ -49,13 +92,12 @@ pub fn render(figure: &Figure, theme: Theme) -> String {
         csp_hash(&script),
         csp_hash(&style)
     );
-    let data = data::json(figure);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"{theme}>\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"generator\" content=\"memplot\">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n\
-         <header>\n<h1>{title}</h1>\n<p>{subtitle}</p>\n</header>\n{BODY}\
+         <header>\n<h1>{title}</h1>\n<p>{subtitle}</p>\n</header>\n{body}\
          <footer>Times are in the time zone {zone}.</footer>\n\
          <script type=\"application/json\" id=\"data\">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n",
         zone = escape(data::zone_name()),
@@ -63,18 +105,17 @@ pub fn render(figure: &Figure, theme: Theme) -> String {
 }
 
 /// The colours of both themes, and the style sheet that uses them.
-fn style() -> String {
+fn style(css: &str) -> String {
     let (light, dark) = (variables(|colour| colour.light), variables(|colour| colour.dark));
     format!(
         "\n:root {{ {light} }}\n\
          @media (prefers-color-scheme: dark) {{ :root:not([data-theme=\"light\"]) {{ {dark} }} }}\n\
-         :root[data-theme=\"dark\"] {{ {dark} }}\n{}",
-        include_str!("page.css")
+         :root[data-theme=\"dark\"] {{ {dark} }}\n{css}"
     )
 }
 
 /// The colours of the page beside those of the series.
-const COLOURS: [(&str, ThemeColour); 11] = [
+const COLOURS: [(&str, ThemeColour); 13] = [
     ("ink", TEXT),
     ("paper", BACKGROUND),
     ("faint", MUTED),
@@ -86,6 +127,8 @@ const COLOURS: [(&str, ThemeColour); 11] = [
     ("more", ThemeColour { light: (0xa8, 0x37, 0x1b), dark: (0xff, 0x9a, 0x7d) }),
     ("less", ThemeColour { light: (0x1d, 0x6b, 0x4f), dark: (0x74, 0xd3, 0xab) }),
     ("alert", ALERT),
+    ("grew", GREW),
+    ("shrank", SHRANK),
 ];
 
 fn variables(of_theme: impl Fn(ThemeColour) -> Rgb) -> String {

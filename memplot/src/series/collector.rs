@@ -27,8 +27,12 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// An empty collector.
     pub fn new(request: PlotRequest<'a>) -> Self {
-        let quantities =
-            request.args.what.map_or(vec![Quantity::Types, Quantity::Processes], |one| vec![one]);
+        let quantities = match request.args.what {
+            None => vec![Quantity::Types, Quantity::Processes],
+            // A picture of one moment has no series.
+            Some(Quantity::Heap) => Vec::new(),
+            Some(one) => vec![one],
+        };
         Self {
             views: quantities.into_iter().map(|quantity| View::new(quantity, &request)).collect(),
             log: LogSummary::new(request),

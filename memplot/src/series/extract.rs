@@ -173,6 +173,8 @@ fn extract_census(census: &Census, quantity: Quantity, each: &mut ValueSink<'_>)
             named(&TOTAL_NAMES.threads, u64::try_from(census.threads.as_ref()?.len()).ok());
             (None, false)
         }
+        // A tree has no series.
+        Quantity::Heap => return None,
     };
     let total = total.map(|total| total as f64);
     Some(MomentSummary { root: (census.pid, census.start), total, complete })

@@ -16,5 +16,6 @@ mod view;
 mod window;
 
 pub use collector::Collector;
+pub use names::{log_name, process_name};
 pub use request::PlotRequest;
 pub use window::TimeWindow;

@@ -24,7 +24,7 @@ pub(super) fn nearest((red, green, blue): Rgb) -> u8 {
 }
 
 /// The first `rows` rows without trailing blanks.
-pub(super) fn lines(buffer: &Buffer, rows: u16, with_style: bool) -> String {
+pub(crate) fn lines(buffer: &Buffer, rows: u16, with_style: bool) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let mut text = String::new();
     for row in buffer.content.chunks(width).take(rows.into()) {

@@ -20,10 +20,12 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use self::layout::Layout;
-use self::text::{centre, dim, shorten, write_text};
+use self::text::{centre, dim, write_text};
 use crate::figure::Figure;
 
+pub(crate) use ansi::lines;
 pub use options::{ColourDepth, TerminalOptions};
+pub(crate) use text::{shorten, width as cells};
 
 /// Renders a figure as lines of text, at most as many as the terminal has rows.
 #[must_use]
@@ -31,7 +33,7 @@ pub fn render(figure: &Figure, options: TerminalOptions) -> String {
     let mut buffer = Buffer::empty(Rect::new(0, 0, options.size.0, options.size.1));
     let layout = Layout::new(figure, options, buffer.area);
     draw(figure, options, &layout, &mut buffer);
-    ansi::lines(&buffer, layout.rows, options.depth != ColourDepth::None)
+    lines(&buffer, layout.rows, options.depth != ColourDepth::None)
 }
 
 fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {

@@ -66,7 +66,7 @@ impl TerminalOptions {
         Self { size: (columns, rows.saturating_sub(1)), depth, is_light }
     }
 
-    pub(super) fn colour(self, colour: ThemeColour) -> Color {
+    pub(crate) fn colour(self, colour: ThemeColour) -> Color {
         let rgb = if self.is_light { colour.light } else { colour.dark };
         match self.depth {
             ColourDepth::None => Color::Reset,
@@ -75,7 +75,7 @@ impl TerminalOptions {
         }
     }
 
-    pub(super) fn series(self, index: Option<usize>) -> Color {
+    pub(crate) fn series(self, index: Option<usize>) -> Color {
         self.colour(colour::for_series(index))
     }
 }

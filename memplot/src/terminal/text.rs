@@ -10,12 +10,12 @@ use crate::figure::Figure;
 use crate::format::wrap_parts;
 
 /// The number of cells that a text takes.
-pub(super) fn width(text: &str) -> u16 {
+pub(crate) fn width(text: &str) -> u16 {
     u16::try_from(columns::width(text)).unwrap_or(u16::MAX)
 }
 
 /// Escapes control characters, and shortens the middle of a text to fit into `cells`.
-pub(super) fn shorten(text: &str, cells: u16) -> String {
+pub(crate) fn shorten(text: &str, cells: u16) -> String {
     columns::shortened(&escape_controls(text), cells.into()).into_owned()
 }
 
