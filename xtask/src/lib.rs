@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
 //! | tables | [`support`] | the README's table of Pythons; a table in its place in a text |
-//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`shapes`], [`dist`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the table of leaks, packages, every check |
+//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`shapes`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the table of leaks, every check |
+//! | packages | [`dist`] | wheel, Debian package, image, crates |
 //!
 //! A library as well as a program, so that a test can hold the committed files to what the chores make.
 

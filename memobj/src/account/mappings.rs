@@ -9,7 +9,6 @@ use memobj_process::memory::{Memory, gaps};
 use memobj_process::residence::PageRun;
 
 use super::glibc::SearchAreas;
-use super::native_heaps::NativeHeaps;
 use super::rows::Rows;
 use super::span::Span;
 use super::stacks::is_plain;
@@ -80,15 +79,16 @@ pub(super) fn kind(mapping: &Mapping) -> MemoryKind {
     }
 }
 
-/// The mappings as the lowest layer: spans by address that cover all of them. `own` is an allocator that Python brings with it.
+/// The mappings as the lowest layer: spans by address that cover all of them. `has_malloc` says that the C library's
+/// malloc is read; `own` is an allocator that Python brings with it.
 pub(super) fn spans(
     memory: &(impl Memory + ?Sized),
     facts: &ProcessInfo,
-    heaps: &NativeHeaps,
+    has_malloc: bool,
     own: Option<&'static str>,
     rows: &mut Rows,
 ) -> Vec<Span> {
-    let allocator = allocator(facts, heaps).or(own);
+    let allocator = allocator(facts, has_malloc).or(own);
     let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
     let main = main.map_or("", |thread| thread.name.as_str());
     let mut spans = Vec::with_capacity(facts.mappings.len());
@@ -161,13 +161,13 @@ fn name_of(path: &str) -> &str {
 }
 
 /// The allocator that the process uses instead of glibc's, by the names of its libraries.
-fn allocator(facts: &ProcessInfo, heaps: &NativeHeaps) -> Option<&'static str> {
+fn allocator(facts: &ProcessInfo, has_malloc: bool) -> Option<&'static str> {
     let named = facts.files().find_map(|mapping| {
         let name = mapping.file_name().to_string_lossy();
         ALLOCATORS.iter().find(|(library, _)| name.starts_with(library)).map(|(_, name)| *name)
     });
     let is_musl = |mapping: &Mapping| mapping.file_name().to_string_lossy().starts_with(MUSL);
-    named.or_else(|| (!heaps.has_malloc() && facts.files().any(is_musl)).then_some("musl"))
+    named.or_else(|| (!has_malloc && facts.files().any(is_musl)).then_some("musl"))
 }
 
 #[cfg(test)]

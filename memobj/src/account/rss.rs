@@ -114,7 +114,7 @@ pub fn account(
 ) -> Account {
     let pages = residence.pages.runs();
     let mut rows = Rows::default();
-    let mappings = mappings::spans(memory, facts, &heaps, python.allocator, &mut rows);
+    let mappings = mappings::spans(memory, facts, heaps.has_malloc(), python.allocator, &mut rows);
     let kept = kept_by_libraries(memory, facts, &heaps, &mappings, &mut rows);
     let layers: [Vec<Span>; 6] = [
         mappings,
