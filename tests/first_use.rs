@@ -73,7 +73,9 @@ fn output_file_is_announced_and_judged() {
 #[test]
 fn interrupt_has_a_line_of_its_own() {
     let Some(target) = sleeper() else { crate::skip!("no Python on this machine") };
-    for (tool, more, shown) in [("memmon", &["--no-save"][..], "#1  "), ("memobj", &["-i", "1h"], "#1  ")] {
+    for (tool, more, shown) in
+        [("memmon", &["--no-save"][..], "#1  "), ("memobj", &["-i", "1h"], "counted in")]
+    {
         let pid = target.pid().to_string();
         let args = [&["-p", &pid], more].concat();
         let mut session = Terminal::new(bin(tool)).args(args).size(120, 60).start();
@@ -84,14 +86,6 @@ fn interrupt_has_a_line_of_its_own() {
         assert!(screen.lines().any(|line| line == "^C"), "{session}");
         assert!(screen.lines().any(|line| line.starts_with(&format!("{tool}: 1 "))), "{session}");
     }
-}
-
-#[test]
-fn first_record_is_a_sample() {
-    let target = Tool::new("cat").start();
-    let run = Tool::ours("memmon").args(["-p", &target.pid().to_string(), "--count", "1"]).run();
-    let types: Vec<_> = run.records().iter().map(|record| record["type"].clone()).collect();
-    assert_eq!(types, ["process", "process_event"], "{run}");
 }
 
 #[test]

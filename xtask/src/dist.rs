@@ -24,6 +24,8 @@ pub const PROGRAMS: [&str; 4] = ["memdiff", "memmon", "memobj", "memplot"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The tags of a wheel that runs with glibc and with musl: a static program needs neither.
 const PLATFORMS: &str = "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64";
+/// A line of the Apache License, which each Debian has already.
+const APACHE: &str = "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION";
 /// The owner of the Debian package; git's author of the last commit without it.
 const MAINTAINER: &str = "MEMTOOLS_MAINTAINER";
 
@@ -244,8 +246,11 @@ fn copyright() -> io::Result<String> {
             let is_licence = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"]
                 .iter()
                 .any(|known| name.starts_with(known));
-            if is_licence && !name.contains("APACHE") && entry.file_type()?.is_file() {
-                licences.extend(fs::read_to_string(entry.path()).map(|text| text.trim().to_owned()));
+            if is_licence && entry.file_type()?.is_file() {
+                let text = fs::read_to_string(entry.path())?;
+                if !text.contains(APACHE) {
+                    licences.insert(text.trim().to_owned());
+                }
             }
         }
     }

@@ -23,8 +23,7 @@ use common::record::Record;
 use common::time::Tick;
 
 impl Sampler {
-    /// Takes a sample. Returns the events before it, a `process` record for each living root, then OOM kills. The
-    /// first sample comes before its events.
+    /// Takes a sample. Returns the events before it, a `process` record for each living root, then OOM kills.
     ///
     /// # Errors
     /// Processes cannot be listed.
@@ -36,14 +35,7 @@ impl Sampler {
         self.read_sizes(&mut records);
         self.read_details(elapsed, &mut records);
         self.read_pss(elapsed);
-        if self.iteration == 1 {
-            // A reader of one line (`| head -1`) wants a sample, not that processes were there before.
-            let mut samples = Vec::new();
-            self.add_process_records(tick, begin, &mut samples);
-            records.splice(0..0, samples);
-        } else {
-            self.add_process_records(tick, begin, &mut records);
-        }
+        self.add_process_records(tick, begin, &mut records);
         self.forget_stale_exits();
         self.iteration += 1;
         Ok(records)

@@ -96,6 +96,12 @@ impl DeniedAccess {
             Some(3) if may_trace_any => {
                 ("may not be traced: kernel.yama.ptrace_scope is 3".to_owned(), NEVER)
             }
+            _ if self.own.is_filtered && self.attempt == Attempt::Stop => (
+                format!(
+                    "may not be paused ({error}): probably a seccomp filter of this container forbids it"
+                ),
+                CONTAINER,
+            ),
             _ if may_trace_any => (
                 format!("may not be traced, although we have CAP_SYS_PTRACE here ({error})"),
                 "it may be in another user namespace, or a security module forbids it: run memobj as root of the machine",
@@ -123,12 +129,6 @@ impl DeniedAccess {
                 }
                 (message, if scope == 2 { elevate } else { NEVER })
             }
-            _ if self.own.is_filtered && self.attempt == Attempt::Stop => (
-                format!(
-                    "may not be paused ({error}): probably a seccomp filter of this container forbids it"
-                ),
-                CONTAINER,
-            ),
             _ => (
                 format!(
                     "may not be traced ({error}): it has more privileges than we have, or it is not dumpable"

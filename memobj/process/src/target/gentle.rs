@@ -207,7 +207,8 @@ impl Target {
         let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
         let stop = match retry_while_traced(pid, stop) {
             Ok(stop) => stop,
-            Err(StopError::Asleep) => return Ok(Err(Spoilt::Awake)),
+            // The stop of all threads reports that there is no watchdog.
+            Err(StopError::Asleep | StopError::NoWatchdog(_)) => return Ok(Err(Spoilt::Awake)),
             Err(StopError::Timeout(_, paused)) => {
                 pauses.count += 1;
                 pauses.total += paused;

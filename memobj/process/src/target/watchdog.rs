@@ -73,8 +73,9 @@ impl Watchdog {
         let process = program()
             .arg(std::process::id().to_string())
             .current_dir("/")
+            // An image may have no /dev/null.
+            .stdout(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
             .spawn()?;
         Ok(Self { process, socket })
     }
