@@ -71,6 +71,10 @@ fn shortened(command: &str, bot: &str) -> String {
             _ => words[at],
         };
     }
+    // Without it, a search takes a minute.
+    if words.contains(&"--leaks") && !words.contains(&"--for") {
+        words.extend(["--for", "5s"]);
+    }
     words.join(" ")
 }
 
