@@ -71,7 +71,7 @@ fn clear(folder: &Path) -> io::Result<()> {
 /// Compiles the programs, and makes sure that they need no loader. Returns their folder.
 fn compile() -> io::Result<PathBuf> {
     let args = ["build", "--profile", "dist", "--target", TARGET, "--bins"];
-    run(&mut static_build(Command::new(cargo()).args(args)))?;
+    run(static_build(Command::new(cargo()).args(args)))?;
     let folder = workspace::target().join(TARGET).join("dist");
     for program in PROGRAMS {
         let bytes = fs::read(folder.join(program))?;
@@ -232,12 +232,13 @@ fn copyright() -> io::Result<String> {
     let metadata = output(Command::new(cargo()).args(args).current_dir(workspace::root()))?;
     let metadata: Value = serde_json::from_str(&metadata).map_err(io::Error::other)?;
     let mut licences = BTreeSet::new();
-    for package in metadata["packages"].as_array().into_iter().flatten() {
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    for package in packages.into_iter().flatten() {
+        let field = |name: &str| package.get(name).and_then(Value::as_str).unwrap_or_default();
         // Ours have no source.
-        if package["source"].is_null() {
+        if field("source").is_empty() {
             continue;
         }
-        let field = |name: &str| package[name].as_str().unwrap_or_default();
         text += &format!("{} {}: {}\n", field("name"), field("version"), field("license"));
         let Some(home) = Path::new(field("manifest_path")).parent() else { continue };
         for entry in fs::read_dir(home)? {
