@@ -63,6 +63,8 @@ fn shortened(command: &str, bot: &str) -> String {
     let mut words: Vec<&str> = command.split_ascii_whitespace().collect();
     for at in 1..words.len() {
         words[at] = match words[at - 1] {
+            // A census by an unoptimised memobj takes a second.
+            "-i" if words[0] == "memobj" => "1s",
             "-i" => "200ms",
             // Two censuses must fit on a slow machine.
             "--duration" if words[0] == "memobj" => "20s",
@@ -100,7 +102,9 @@ fn commands_of_the_guide_run() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_bot, name)) = start_bot(folder.path()) else { crate::skip!("no Python on this machine") };
     let guide = workspace::read("docs/guide.md");
-    let commands: Vec<&str> = blocks(&guide, "sh").concat().into_iter().map(without_comment).collect();
+    let commands = blocks(&guide, "sh").concat().into_iter().map(without_comment);
+    // Ours alone: a test enables no service.
+    let commands: Vec<&str> = commands.filter(|command| command.starts_with("mem")).collect();
     assert!(commands.len() >= 20, "{commands:?}");
     for command in commands {
         let command = shortened(command, &name);

@@ -125,7 +125,9 @@ fn places(layout: &Layout) -> Vec<(&'static str, Option<u32>)> {
 
 /// Interpreters that can import all modules of `insides.py`.
 fn interpreters() -> Vec<&'static Interpreter> {
-    interpreters::interpreters().iter().filter(|interpreter| !interpreter.linked_statically()).collect()
+    let all = interpreters::interpreters().iter();
+    all.filter(|interpreter| !interpreter.linked_statically() && interpreters::loads(interpreter, "ctypes"))
+        .collect()
 }
 
 /// The layout that an interpreter's own micro version has in the tables, among which its own must be, or the nearest.

@@ -172,7 +172,10 @@ pub(crate) fn count_objects(
         heap_size_bytes: in_heap.map(|heap| heap.bytes),
         gc,
         coverage: Some(Coverage {
-            allocator: allocator(memory, python),
+            allocator: match allocator(memory, python) {
+                Some(Allocator::Pymalloc) if pools.is_none() => Some(Allocator::Malloc),
+                allocator => allocator,
+            },
             allocator_used_bytes: coverage.map(|coverage| coverage.used_bytes),
             allocator_explained_bytes: coverage.map(|coverage| coverage.explained_bytes),
             malloc_used_bytes: malloc.map(|(used, _)| used),
@@ -352,13 +355,15 @@ fn read_pools<M: Memory>(
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
     match (allocator, python.layout.encodings.gc_lists) {
         (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
+        // Without an arena it is not in use, whatever the state says by a layout of another micro version.
         (Allocator::Pymalloc, _) => Some(Pools::read(
             heap.memory,
             heap.layout,
             &heap.interpreters,
             python.location.file.arenas,
             &ranges,
-        )),
+        ))
+        .filter(|pools| !pools.ranges.is_empty()),
         // Without the free-threaded heaps nothing says which pages belong to a thread.
         (Allocator::Mimalloc | Allocator::Malloc | Allocator::Unknown, _) => None,
     }
