@@ -83,7 +83,8 @@ fn shortened(command: &str, bot: &str) -> String {
 /// A bot that leaks, in a folder of its own, under a name that only this test uses.
 fn start_bot(folder: &Path) -> Option<(Background, String)> {
     let python = python()?;
-    let name = format!("bot-{}.py", std::process::id());
+    let unique = folder.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+    let name = format!("bot-{unique}.py");
     fs::copy(workspace::root().join("examples/leaky_bot.py"), folder.join(&name)).unwrap();
     let mut bot = Tool::new(&python.path).arg(&name).dir(folder).start();
     bot.wait_line("bot: serving");
