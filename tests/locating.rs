@@ -66,7 +66,7 @@ fn newest(wanted: impl Fn(&Interpreter) -> bool) -> Option<&'static Interpreter>
 
 /// One that loads a library, of pyenv's or the like; and the library.
 fn with_library() -> Option<(&'static Interpreter, PathBuf)> {
-    interpreters().iter().rev().find_map(|interpreter| {
+    loadable().find_map(|interpreter| {
         let library = library_of(interpreter)?;
         Some((interpreter, library))
     })
@@ -75,8 +75,12 @@ fn with_library() -> Option<(&'static Interpreter, PathBuf)> {
 fn library_of(interpreter: &Interpreter) -> Option<PathBuf> {
     let lib = Path::new(&interpreter.program).parent()?.parent()?.join("lib");
     let name = format!("libpython3.{}.so.1.0", interpreter.minor());
-    // One for musl runs with musl's loader alone.
-    Some(lib.join(name)).filter(|file| file.is_file() && !interpreter.origin.starts_with("Alpine"))
+    Some(lib.join(name)).filter(|file| file.is_file())
+}
+
+/// Those whose library other programs can load: one for musl needs musl's loader.
+fn loadable() -> impl Iterator<Item = &'static Interpreter> {
+    interpreters().iter().rev().filter(|interpreter| !interpreter.origin.starts_with("Alpine"))
 }
 
 #[test]
@@ -257,7 +261,7 @@ fn python_in_own_namespaces_is_counted() {
         crate::skip!("no namespaces of our own here");
     }
     // One that is installed whole, with its modules.
-    let installed = interpreters().iter().rev().find_map(|interpreter| {
+    let installed = loadable().find_map(|interpreter| {
         let lib = library_of(interpreter)?.parent()?.to_owned();
         lib.join(format!("python3.{}/os.py", interpreter.minor())).is_file().then_some((interpreter, lib))
     });
