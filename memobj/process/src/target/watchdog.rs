@@ -95,8 +95,9 @@ pub(super) fn prepare() -> io::Result<()> {
         if watchdog.ask().is_ok() {
             return Ok(());
         }
-        // It was killed or is stopped. A stopped one finds the end of its input when it is continued.
-        let _ = watchdog.process.try_wait();
+        // It was killed or is stopped.
+        let _ = watchdog.process.kill();
+        let _ = watchdog.process.wait();
         *current = None;
     }
     let mut started = Watchdog::start(program)?;
