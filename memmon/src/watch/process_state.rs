@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use common::process::ProcessState;
-use common::process_search::ProgramName;
 use common::record::{ProcessEvent, ProcessSample};
 use common::stdio::escape_controls;
 use common::units::Change;
@@ -41,9 +40,7 @@ pub(super) fn describe_exit(event: &ProcessEvent) -> String {
 pub(super) struct ProcessRow {
     /// Its last sample. A state, PSS, processor time or thread count that was not read then is the last known one.
     pub(super) sample: ProcessSample,
-    /// Whether the PSS is not of the last sample.
-    pub(super) has_old_pss: bool,
-    /// Its name or that of its script, escaped and cut.
+    /// Its name, escaped and cut.
     pub(super) name: String,
     pub(super) name_width: u16,
     pub(super) first_rss: Option<u64>,
@@ -66,15 +63,11 @@ impl ProcessRow {
     /// Takes its part of a sample.
     pub(super) fn update(&mut self, sample: &ProcessSample, generation: u64) {
         self.seen = generation;
-        if self.sample.name != sample.name || self.sample.cmdline != sample.cmdline {
-            let cmdline = sample.cmdline.as_deref().unwrap_or_default();
-            let script = ProgramName { name: &sample.name, cmdline }.script();
-            // Ten rows named "python" would distinguish nothing.
-            self.name = display_name(script.unwrap_or(&sample.name));
+        if self.sample.name != sample.name {
+            self.name = display_name(&sample.name);
             self.name_width = glyphs::width(&self.name);
         }
         let before = std::mem::replace(&mut self.sample, sample.clone());
-        self.has_old_pss = sample.pss_bytes.is_none();
         self.sample.state = sample.state.or(before.state);
         self.sample.pss_bytes = sample.pss_bytes.or(before.pss_bytes);
         self.sample.cpu_ratio = sample.cpu_ratio.or(before.cpu_ratio);
@@ -84,12 +77,6 @@ impl ProcessRow {
         // A zombie is still sampled after its exit; any other sampled process has not exited.
         let has_ended = sample.state.is_some_and(ProcessState::has_ended);
         self.ended = self.ended.take().filter(|_| has_ended).map(|(how, _)| (how, generation));
-    }
-
-    /// Its PSS. An old one above the RSS of today is wrong by now, since PSS is at most RSS.
-    pub(super) fn known_pss(&self) -> Option<u64> {
-        let (pss, rss) = (self.sample.pss_bytes?, self.sample.rss_bytes);
-        (!self.has_old_pss || rss.is_some_and(|rss| pss <= rss)).then_some(pss)
     }
 
     /// Its start.
@@ -159,30 +146,6 @@ mod tests {
             (process.sample.pss_bytes, process.sample.cpu_ratio, process.sample.threads),
             (Some(10), Some(0.5), Some(3))
         );
-    }
-
-    #[test]
-    fn outdated_pss_is_unknown() {
-        let mut first = sample(1, 0, "a", 1);
-        (first.rss_bytes, first.pss_bytes) = (Some(100), Some(90));
-        let mut process = ProcessRow::new(&first, 0);
-        assert_eq!((process.known_pss(), process.has_old_pss), (Some(90), false));
-        let shrunk = |rss| ProcessSample { rss_bytes: Some(rss), ..sample(1, 0, "a", 1) };
-        process.update(&shrunk(95), 1);
-        assert_eq!((process.known_pss(), process.has_old_pss), (Some(90), true));
-        process.update(&shrunk(40), 2);
-        assert_eq!(process.known_pss(), None);
-    }
-
-    #[test]
-    fn script_is_the_name_of_an_interpreter() {
-        let named = |arguments: &[&str]| {
-            let cmdline = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
-            ProcessRow::new(&ProcessSample { cmdline, ..sample(1, 0, "python3", 1) }, 0).name
-        };
-        assert_eq!(named(&["/venv/bin/python3", "src/webui.py"]), "webui.py");
-        assert_eq!(named(&["python3", "-m", "chromadb.server"]), "chromadb.server");
-        assert_eq!(named(&["python3", "-c", "1"]), "python3");
     }
 
     #[test]

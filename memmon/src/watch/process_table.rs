@@ -15,7 +15,6 @@ use super::model::{Model, Sort};
 use super::process_state::{ProcessRow, grew_notably};
 use super::theme;
 use super::tree_state::{Row, TreeState};
-use crate::shell_quote::command_name;
 
 /// The indentation of a tree level, in cells.
 const INDENT_CELLS: u16 = 2;
@@ -125,10 +124,7 @@ impl<'a> ProcessTable<'a> {
             }
             Column::Change => growth(process.first_rss, process.sample.rss_bytes),
             Column::History => history(&process.history, width),
-            Column::Pss => {
-                let (text, style) = or_unknown(process.known_pss().map(glyphs::size));
-                (text, if process.has_old_pss { theme::FAINT } else { style })
-            }
+            Column::Pss => or_unknown(process.sample.pss_bytes.map(glyphs::size)),
             Column::Cpu => or_unknown(process.sample.cpu_ratio.map(glyphs::percent)),
             Column::Threads => or_unknown(process.sample.threads.map(glyphs::count)),
             Column::Command => (command(process, width), theme::FAINT),
@@ -198,7 +194,6 @@ fn command(process: &ProcessRow, width: u16) -> String {
     let mut line = String::new();
     let mut taken = 0;
     for (n, argument) in arguments.iter().enumerate() {
-        let argument = if n == 0 { command_name(argument) } else { argument };
         if taken > most {
             break;
         }
