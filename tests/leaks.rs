@@ -216,7 +216,7 @@ fn impossible_plans_are_refused() {
     for args in [
         &["--leaks", "-p", "1", "--for", "1s", "-i", "1s"][..],
         &["--leaks", "-p", "1", "--for", "1h", "-i", "1s"],
-        &["--leaks", "-p", "1", "--count", "3"],
+        &["--leaks", "-p", "1", "--count", "2"],
         &["--leaks", "--core", "core"],
         &["--for", "3s", "-p", "1"],
         &["--leaks", "-p", "1", "--holders"],
