@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
+use rustix::process::{Pid, Resource, getpriority_process, getrlimit, setpriority_process};
 
 /// The best nice value.
 const BEST: i32 = -20;
@@ -45,6 +45,19 @@ pub fn lower(nice: i32) {
     }
 }
 
+/// Gives all threads of this program a nice value of at most `nice`, where the system permits it: the last thread that exits releases the
+/// memory of all, and whoever waits for the program waits for that thread to get a processor.
+pub fn raise_all(nice: i32) {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    let numbers = threads.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for thread in numbers.filter_map(Pid::from_raw) {
+        if getpriority_process(Some(thread)).is_ok_and(|now| now > nice) {
+            // Without CAP_SYS_NICE it keeps its priority, or has exited.
+            let _ = setpriority_process(Some(thread), nice);
+        }
+    }
+}
+
 /// The nice value of this thread.
 #[must_use]
 pub fn current() -> Option<i32> {
@@ -61,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lowered_priority_is_of_one_thread() {
+    fn threads_have_priorities_of_their_own() {
         let before = current();
         let lowered = std::thread::spawn(|| {
             lower(19);
@@ -71,6 +84,26 @@ mod tests {
             (current(), inherited)
         });
         assert_eq!(lowered.join().unwrap(), (Some(19), Some(19)));
+
+        // In the same test, because it raises the threads of other tests as well.
+        let (lowered, is_lowered) = std::sync::mpsc::channel();
+        let (raised, is_raised) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            lower(19);
+            lowered.send(()).unwrap();
+            is_raised.recv().unwrap();
+            current()
+        });
+        is_lowered.recv().unwrap();
+        raise_all(18);
+        raised.send(()).unwrap();
+        let after = thread.join().unwrap();
+        let may_raise = || {
+            lower(19);
+            set(18)
+        };
+        let permitted = std::thread::spawn(may_raise).join().unwrap();
+        assert_eq!(after, Some(if permitted { 18 } else { 19 }));
         assert_eq!(current(), before);
     }
 

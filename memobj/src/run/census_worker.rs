@@ -4,6 +4,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use common::cli::Failure;
+use common::priority;
 use memobj_cpython::stage;
 use memobj_process::error::Error;
 
@@ -134,7 +135,11 @@ impl WorkerThread {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
                 Err(RecvTimeoutError::Timeout) if goes_on() => {}
-                Err(RecvTimeoutError::Timeout) => return Err(abandoned()),
+                Err(RecvTimeoutError::Timeout) => {
+                    // The census goes on until the program exits, at a low priority. Whoever pressed Ctrl-C waits for its end.
+                    priority::raise_all(0);
+                    return Err(abandoned());
+                }
             }
         }
     }
