@@ -7,12 +7,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::pty::{CTRL_C, Terminal};
-use crate::support::python::{Python, Target, python};
+use crate::support::python::{Python, Target, known};
 use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
-
-fn known() -> Option<&'static Python> {
-    python().filter(|python| python.version >= (3, 8))
-}
 
 fn memobj(pid: u32, args: &[&str]) -> Tool {
     Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(args)

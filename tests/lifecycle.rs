@@ -6,12 +6,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::process::{self, is_let_go, tasks};
-use crate::support::python::{Python, Target, python};
+use crate::support::python::{Target, known};
 use crate::support::{PATIENCE, Run, Tool, wait_until};
-
-fn known() -> Option<&'static Python> {
-    python().filter(|python| python.version >= (3, 8))
-}
 
 fn memobj(pid: u32, args: &[&str]) -> Tool {
     Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(args)

@@ -18,6 +18,7 @@ mod additions;
 mod arrays;
 mod caches;
 mod choice;
+mod conditions;
 mod counting;
 mod docs;
 mod drawing;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::log::memmon;
 use crate::support::process;
-use crate::support::python::{Python, Target, python, pythons};
+use crate::support::python::{Target, known, python, pythons};
 use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
 
 /// memobj, to look at the process `pid` once.
@@ -43,11 +43,6 @@ fn waiting(program: &str) -> Background {
         comm.is_ok_and(|comm| comm.trim_end() == program)
     });
     process
-}
-
-/// An interpreter that memobj knows.
-fn known() -> Option<&'static Python> {
-    python().filter(|python| python.version >= (3, 8))
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Command line arguments.
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::cli::Repeat;
 use common::record::Metric;
+use common::time::parse_duration;
 use common::units::parse_bytes;
 
 /// Watch the memory of a process and all its children, from outside.
@@ -68,6 +70,18 @@ pub struct Args {
     /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree)
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse, help_heading = "Limits")]
     pub fail_above: Vec<Limit>,
+
+    /// Run the command of --run when a condition becomes true: rss:SIZE (one process), SIZE or total:SIZE (tree), 80% (of the memory limit), growth:100M/10m (one process)
+    #[arg(long, value_name = "CONDITION", value_parser = Trigger::parse, requires = "run", conflicts_with = "command", help_heading = "Limits")]
+    pub at: Vec<Trigger>,
+
+    /// The command of --at, for a shell: {pid} is the process, {root} the root of its tree
+    #[arg(long, value_name = "COMMAND", requires = "at", help_heading = "Limits")]
+    pub run: Option<String>,
+
+    /// Run it at most once in this time for each condition
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration, requires = "at", help_heading = "Limits")]
+    pub every: Duration,
 
     /// Prefix each line of the command's output with the command's name
     #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"], help_heading = "Output")]
@@ -154,6 +168,68 @@ impl Limit {
     }
 }
 
+/// A condition of `--at`, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The condition as it was written.
+    pub text: String,
+    /// Its meaning.
+    pub condition: Condition,
+}
+
+/// What `--at` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// A size is above a limit.
+    Above(Limit),
+    /// More than this percentage of the memory limit is in use.
+    Percentage(u64),
+    /// The RSS of one process grew by more than `bytes` within the time.
+    Growth {
+        /// The growth.
+        bytes: u64,
+        /// The time.
+        within: Duration,
+    },
+}
+
+impl Trigger {
+    /// Parses `2G` and `total:2G` (RSS of the tree), `rss:2G` (RSS of one process), `80%` (of the memory limit), or `growth:100M/10m`.
+    ///
+    /// ```
+    /// use memmon::cli::Trigger;
+    ///
+    /// assert_eq!(Trigger::parse("80%").unwrap().text, "80%");
+    /// assert!(Trigger::parse("growth:100M").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// It is none of these, or has no size, percentage or time.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let condition = if let Some(percent) = text.strip_suffix('%') {
+            match percent.parse() {
+                Ok(percent @ 1..=99) => Condition::Percentage(percent),
+                _ => return Err(format!("'{text}' is not between 1% and 99%")),
+            }
+        } else if let Some(growth) = text.strip_prefix("growth:") {
+            let (bytes, within) =
+                growth.split_once('/').ok_or("give a size and a time, as in growth:100M/10m")?;
+            Condition::Growth {
+                bytes: parse_bytes(bytes).map_err(|error| error.to_string())?,
+                within: parse_duration(within).map_err(|error| error.to_string())?,
+            }
+        } else {
+            let limit = Limit::parse(text)
+                .map_err(|error| if text.contains(':') { error.replace("pss", "growth") } else { error })?;
+            if limit.metric == Metric::Pss {
+                return Err("PSS takes too long to be read every 100 ms: use total or rss".to_owned());
+            }
+            Condition::Above(limit)
+        };
+        Ok(Self { text: text.to_owned(), condition })
+    }
+}
+
 /// The name of the tool.
 pub const TOOL: &str = "memmon";
 
@@ -169,6 +245,8 @@ Examples:
   memmon -n celery -i 1s --watch          all processes of that name, live
   memmon -- bot.py                        start a program with its .venv and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
+  memmon -p 1234 -o log.jsonl --at 80% --run 'memobj --leaks -p {pid}'
+                                          find the leak before the OOM kill
 ";
 
 const NOTES: &str = "\
@@ -186,6 +264,13 @@ is reached, memmon stops recording and waits for the command. --fail-above ends 
 
 Limits: with --fail-above memmon reads sizes every 100 ms, whatever the interval. When a launched command ends, memmon \
 also checks the largest size that the kernel recorded.
+
+At a condition: with --at memmon reads sizes every 100 ms. 80% is a share of the cgroup's limit, or of the machine's memory \
+without one; page cache does not count. growth:100M/10m is the growth of one process within 10 minutes, without its first \
+2 seconds. The command of --run gets MEMMON_PID, MEMMON_ROOT_PID, MEMMON_NAME, MEMMON_CONDITION and MEMMON_VALUE_BYTES. One \
+command runs at a time. With -o log.jsonl its output is kept beside it, as log-20261129T203010-1234.txt; without -o \
+it goes to stderr. memmon waits for its end. \
+With a launched command, watch the command from a second memmon.
 
 Exit status: 0 the target ended or the user stopped memmon; 1 a limit of --fail-above was crossed; 2 an error; for a \
 launched command its own status, 126 if it cannot be executed, 127 if it is not found.
@@ -234,5 +319,20 @@ mod tests {
         assert_eq!(Limit::parse("pss:2G"), limit(Metric::Pss, 2 << 30));
         assert!(Limit::parse("uss:2G").unwrap_err().contains("uss"));
         assert!(Limit::parse("rss:").is_err());
+    }
+
+    #[test]
+    fn conditions_are_parsed() {
+        let condition = |text: &str| Trigger::parse(text).map(|trigger| trigger.condition);
+        assert_eq!(condition("80%"), Ok(Condition::Percentage(80)));
+        let total = Limit { metric: Metric::Total, bytes: 2 << 30 };
+        assert_eq!(condition("2G"), Ok(Condition::Above(total)));
+        let growth = Condition::Growth { bytes: 100 << 20, within: Duration::from_secs(600) };
+        assert_eq!(condition("growth:100M/10m"), Ok(growth));
+        for text in
+            ["0%", "100%", "-1%", "x%", "", "pss:1G", "growth:1G", "growth:/1m", "growth:1M/0", "uss:1G", ""]
+        {
+            assert!(condition(text).is_err(), "{text}");
+        }
     }
 }

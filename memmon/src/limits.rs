@@ -75,7 +75,7 @@ impl Limits {
         self.fail.iter().any(|limit| match limit.metric {
             Metric::Total => trees.iter().any(|tree| tree.total_bytes > limit.bytes),
             Metric::Rss => trees.iter().any(|tree| tree.largest_bytes > limit.bytes),
-            Metric::Pss | Metric::Unknown => false,
+            Metric::Pss | Metric::Memory | Metric::Growth | Metric::Unknown => false,
         })
     }
 
@@ -131,7 +131,7 @@ impl Limits {
                     record.total_pss_bytes,
                     processes().max_by_key(|process| (growth(process), process.pss_bytes)),
                 ),
-                Metric::Unknown => (None, None),
+                Metric::Memory | Metric::Growth | Metric::Unknown => (None, None),
             };
             if let (Some(value), Some(culprit)) = (value.filter(|value| *value > limit.bytes), culprit) {
                 let event = event(record, culprit, Some(limit.metric), limit.bytes, value, 0);
@@ -170,7 +170,7 @@ fn event(
         value_bytes: Some(value),
         own_bytes: metric.and_then(|metric| match metric {
             Metric::Pss => process.pss_bytes,
-            Metric::Rss | Metric::Total | Metric::Unknown => process.rss_bytes,
+            _ => process.rss_bytes,
         }),
         growth_bytes: Some(Change::between(before, value).0),
         ..ProcessEvent::new(record.header(), kind, process.pid, record.pid)

@@ -26,6 +26,11 @@ pub fn python() -> Option<&'static Python> {
     DEFAULT.get_or_init(|| ask(Path::new("python3")).or_else(|| pythons().last().cloned())).as_ref()
 }
 
+/// An interpreter that memobj knows.
+pub fn known() -> Option<&'static Python> {
+    python().filter(|python| python.version >= (3, 8))
+}
+
 /// All interpreters: pyenv's and the system's, each once, by version.
 pub fn pythons() -> &'static [Python] {
     static ALL: OnceLock<Vec<Python>> = OnceLock::new();

@@ -17,7 +17,7 @@ pub enum EventKind {
     Exited,
     /// The process executed another program (exec).
     Replaced,
-    /// The process contributed to crossing a limit of `--fail-above` or `--warn-rss`.
+    /// The process contributed to crossing a limit of `--fail-above` or `--warn-rss`, or to a condition of `--at`.
     LimitCrossed,
     /// Its resident size grew by more than `--warn-growth` since the sample before.
     Grew,
@@ -40,6 +40,10 @@ names! {
         Rss,
         /// The sum of proportional sizes of the tree.
         Pss,
+        /// The memory in use of the cgroup that has a limit, or of the machine, without page cache.
+        Memory,
+        /// The growth of the resident size of any one process within a time span.
+        Growth,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The flow: arguments → a command or roots → samples until the end → exit code.
 
+mod action;
 mod event_limiter;
 mod limit_guard;
 mod monitor;

@@ -14,6 +14,7 @@ use common::units::{Bytes, Change, counted};
 use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
+use super::action::Action;
 use super::event_limiter::EventLimiter;
 use super::limit_guard::{missed_crossing, probe_ticker};
 use super::next_step::{judge, search};
@@ -21,6 +22,7 @@ use super::outputs::Outputs;
 use crate::cli::{Args, TOOL};
 use crate::limits::Limits;
 use crate::sample::Sampler;
+use crate::triggers::Triggers;
 use crate::watch::TerminalScreen;
 
 /// Exit code for a crossed limit of `--fail-above`.
@@ -46,6 +48,9 @@ pub(super) struct Monitor {
     outputs: Outputs,
     limits: Limits,
     events: EventLimiter,
+    triggers: Triggers,
+    /// The command of `--run`.
+    action: Option<Action>,
     /// When to read sizes between two samples.
     probes: Option<Ticker>,
     samples: u64,
@@ -70,7 +75,9 @@ impl Monitor {
             outputs,
             limits: Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone()),
             events: EventLimiter::new(Instant::now()),
-            probes: probe_ticker(!args.fail_above.is_empty(), args.repeat.interval),
+            triggers: Triggers::new(args.at.clone(), args.every, Instant::now()),
+            action: args.run.clone().map(|command| Action::new(command, args.output.clone())),
+            probes: probe_ticker(!(args.fail_above.is_empty() && args.at.is_empty()), args.repeat.interval),
             samples: 0,
             peak: None,
             stop: None,
@@ -97,6 +104,7 @@ impl Monitor {
     fn monitor(&mut self, interval: Duration) -> Result<(), Failure> {
         let mut ticker = Ticker::new(Instant::now(), interval);
         while self.stop.is_none() {
+            self.note_end_of_action();
             let now = Instant::now();
             let is_sampling = self.session.is_within_bounds(self.samples, now);
             if is_sampling {
@@ -133,6 +141,7 @@ impl Monitor {
         });
         let total = Bytes(total.fold(0, u64::saturating_add));
         self.take_sampled(records);
+        self.check_triggers();
         let number = counted(self.samples, "sample", "samples");
         self.status.show(&format!("{TOOL}: {number} in {}, {total} …", Span(self.session.began().elapsed())));
         self.outputs.draw();
@@ -146,8 +155,38 @@ impl Monitor {
         if self.stop.is_none() && self.limits.is_above(&usage) {
             let due = due.saturating_duration_since(self.session.began());
             self.sample(&Tick { due, late: Duration::ZERO, missed: 0 })?;
+        } else {
+            self.check_triggers();
         }
         Ok(())
+    }
+
+    /// Starts the command of `--run` if a condition of `--at` became true.
+    fn check_triggers(&mut self) {
+        let Some(action) = self.action.as_mut() else { return };
+        let may_fire = action.running().is_none() && self.stop.is_none();
+        let sizes = self.sampler.tree_sizes();
+        if let Some(fired) = self.triggers.check(&sizes, Instant::now(), may_fire) {
+            self.notes.push(action.start(&fired));
+            let event = fired.event(self.sampler.header());
+            self.take(vec![Record::ProcessEvent(Box::new(event))]);
+        }
+    }
+
+    fn note_end_of_action(&mut self) {
+        if let Some(note) = self.action.as_mut().and_then(Action::ended) {
+            self.notes.push(note);
+            self.print_notes();
+        }
+    }
+
+    /// Waits for a command of `--run` that still runs.
+    fn wait_for_action(&mut self) {
+        let Some(action) = self.action.as_mut() else { return };
+        let Some(pid) = action.running() else { return };
+        say(TOOL, &format!("waits for the command of --run (pid {pid}); Ctrl-C leaves it alone"));
+        self.notes.extend(action.wait());
+        self.print_notes();
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Ready, Failure> {
@@ -350,6 +389,7 @@ impl Monitor {
         self.status.clear();
         // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
         self.session.restore_default_signals();
+        self.wait_for_action();
         if let Some(mut relay) = self.session.command_mut().and_then(Launched::take_relay) {
             let lost = relay.finish(RELAY_TIMEOUT).lost;
             if lost.bytes > 0 {

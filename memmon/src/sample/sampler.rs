@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::launch::{ExitStatus, Reaped};
 use common::process::ProcessId;
-use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
+use common::record::{Cgroup, ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
 use common::session::set_exit;
 
 use super::budget::TimeBudget;
@@ -18,6 +18,7 @@ use crate::cli::Pss;
 use crate::limits::TreeUsage;
 use crate::process_forest::ProcessForest;
 use crate::source::{KernelEvent, ProcessEntry, ProcessSource, ReadError};
+use crate::triggers::{MemoryUse, ProcessSize, TreeSizes};
 
 /// Processes are listed again after this time even if the kernel reports each new one.
 const MAX_LISTING_AGE: Duration = Duration::from_secs(30);
@@ -232,6 +233,29 @@ impl Sampler {
         Ok((records, usage))
     }
 
+    /// The sizes of all trees as they were read last, and the use of the memory that can run out.
+    pub fn tree_sizes(&mut self) -> Vec<TreeSizes> {
+        let machine = self.source.system().and_then(|system| {
+            let used_bytes = system.total_bytes.saturating_sub(system.available_bytes?);
+            Some(MemoryUse { used_bytes, limit_bytes: system.total_bytes })
+        });
+        let roots = self.forest.roots().to_vec();
+        let mut trees: Vec<TreeSizes> = (roots.into_iter())
+            .map(|root| TreeSizes {
+                root_pid: root.pid,
+                processes: Vec::new(),
+                memory: self.source.cgroup(root).as_ref().and_then(cgroup_use).or(machine),
+            })
+            .collect();
+        for member in self.members.values() {
+            if let (Some(tree), Some(sizes)) = (trees.get_mut(member.root), member.sizes) {
+                let (id, name, rss_bytes) = (member.id, Arc::clone(&member.name), sizes.rss_bytes);
+                tree.processes.push(ProcessSize { id, name, rss_bytes });
+            }
+        }
+        trees
+    }
+
     /// Looks for exits without taking a sample, so that a root's exit is recorded at once.
     pub fn collect_exits(&mut self) -> Vec<Record> {
         let mut records = self.read_kernel_events();
@@ -430,4 +454,10 @@ fn decode_wait_status(status: i32) -> ExitStatus {
         0 => ExitStatus::Exited((status >> 8) & 0xff),
         signal => ExitStatus::Signaled { signal, core_dumped: status & 0x80 != 0 },
     }
+}
+/// The use of a cgroup with a limit. The kernel drops page cache before a process is killed.
+fn cgroup_use(cgroup: &Cgroup) -> Option<MemoryUse> {
+    let parts = [cgroup.anon_bytes?, cgroup.shmem_bytes.unwrap_or(0), cgroup.kernel_bytes.unwrap_or(0)];
+    let used_bytes = parts.into_iter().fold(0, u64::saturating_add);
+    Some(MemoryUse { used_bytes, limit_bytes: cgroup.limit_bytes? })
 }

@@ -180,6 +180,19 @@ impl LimitCrossing {
                 let who = process(event, style);
                 return vec![alarm(format!("! {who}: RSS {value} is above the limit{limit}{growth}"))];
             }
+            Some(Metric::Growth) => {
+                let who = process(event, style);
+                return vec![alarm(format!(
+                    "! {who}: grew by {value}, more than{}",
+                    limit.replacen(" of", "", 1)
+                ))];
+            }
+            Some(Metric::Memory) => {
+                let mut lines = vec![alarm(format!("! memory in use {value} is above the limit{limit}"))];
+                let part = format!("{}: {}", process(event, style), size_or_dash(event.own_bytes));
+                lines.push(Line::whole(6, Tone::Plain, part));
+                return lines;
+            }
             Some(Metric::Total) => "RSS".to_owned(),
             Some(Metric::Pss) => "PSS".to_owned(),
             Some(Metric::Unknown) | None => "memory".to_owned(),

@@ -1,0 +1,157 @@
+//! `memmon --at CONDITION --run COMMAND`: the command runs when it should, and before the kernel's OOM killer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::log::memmon;
+use crate::support::python::known;
+use crate::support::{Background, PATIENCE, Tool, bin, json_lines, wait_until};
+
+/// Grows by `argv[1]` MiB a second after a line of its stdin. Its memory is in objects that memobj counts.
+const GROWS: &str = "
+import sys, time
+class Held:
+    def __init__(self): self.data = b'x' * (1 << 20)
+rate, held = float(sys.argv[1]), []
+print('ready', flush=True)
+sys.stdin.readline()
+begun = time.monotonic()
+while True:
+    while len(held) < rate * (time.monotonic() - begun): held.append(Held())
+    time.sleep(0.005)
+";
+
+fn growing(python: &Path, rate: &str) -> Background {
+    let mut target = Tool::new(python).args(["-I", "-S", "-c", GROWS, rate]).start();
+    target.wait_line("ready");
+    target
+}
+
+/// The outputs of commands beside the log `log.jsonl` of a folder.
+fn outputs(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "txt")).collect()
+}
+
+/// The events of conditions in a log.
+fn crossings(log: &Path) -> Vec<Value> {
+    let records = json_lines(&fs::read(log).unwrap_or_default());
+    records.into_iter().filter(|record| record["event"] == "limit_crossed").collect()
+}
+
+#[test]
+fn census_is_taken_at_a_condition() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    for (condition, metric) in [("rss:60M", "rss"), ("60M", "total"), ("growth:40M/1h", "growth")] {
+        let mut target = growing(&python.path, "50");
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.jsonl");
+        let command = format!("{} -p {{pid}}", bin("memobj").display());
+        // Samples are so far apart that only the reading between them sees it.
+        let watching =
+            memmon(target.pid(), &["-i", "1h", "--at", condition, "--run", &command, "-o"]).arg(&log).start();
+        wait_until(PATIENCE, "the first sample", || log.metadata().is_ok_and(|file| file.len() > 0));
+        target.write("go\n");
+        wait_until(PATIENCE, "the end of the command", || watching.err().contains("exit status: 0"));
+        watching.signal(Signal::INT);
+        let run = watching.finish(PATIENCE).expect_code(0);
+        let crossed = crossings(&log);
+        assert_eq!(crossed.len(), 1, "once an hour: {run}");
+        assert_eq!(
+            (crossed[0]["metric"].as_str(), &crossed[0]["pid"]),
+            (Some(metric), &target.pid().into()),
+            "{run}"
+        );
+        assert!(crossed[0]["value_bytes"].as_u64() > crossed[0]["limit_bytes"].as_u64(), "{crossed:?}");
+        let [output] = &outputs(folder.path())[..] else { panic!("{run}") };
+        let census = &json_lines(&fs::read(output).unwrap())[0];
+        assert_eq!((&census["type"], &census["pid"]), (&"census".into(), &target.pid().into()), "{run}");
+        target.signal(Signal::KILL);
+    }
+}
+
+#[test]
+fn conditions_below_their_value_run_nothing() {
+    let target = Tool::new("cat").start();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.jsonl");
+    let conditions = ["--at", "rss:1G", "--at", "growth:1G/1m", "--at", "99%", "--run", "exit 1"];
+    let run =
+        memmon(target.pid(), &["-i", "100ms", "--count", "5"]).args(conditions).arg("-o").arg(&log).run();
+    let run = run.expect_code(0);
+    assert!(outputs(folder.path()).is_empty() && crossings(&log).is_empty(), "{run}");
+}
+
+#[test]
+fn impossible_conditions_are_refused() {
+    for args in [
+        &["-p", "1", "--at", "80%"][..],
+        &["-p", "1", "--run", "true"],
+        &["-p", "1", "--at", "pss:1G", "--run", "true"],
+        &["-p", "1", "--at", "growth:1G", "--run", "true"],
+        &["-p", "1", "--at", "180%", "--run", "true"],
+        &["--at", "80%", "--run", "true", "--", "true"],
+    ] {
+        let run = Tool::ours("memmon").args(args).run().expect_code(2);
+        assert!(run.err().contains("--at") || run.err().contains("--run"), "{run}");
+    }
+}
+
+/// A control group, removed at the end.
+struct Group(PathBuf);
+
+impl Group {
+    /// A new one with this limit, or why there is none.
+    fn limited(bytes: u64) -> Result<Self, String> {
+        let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(PathBuf::from);
+        let mount = mounts.into_iter().find(|mount| mount.join("cgroup.procs").exists());
+        let path = mount
+            .ok_or("no memory control groups here")?
+            .join(format!("memtools-oom-{}", std::process::id()));
+        let refused = |error| format!("a control group cannot be made: {error}");
+        fs::create_dir(&path).map_err(refused)?;
+        let group = Self(path);
+        let limit = |file: &str| fs::write(group.0.join(file), bytes.to_string());
+        limit("memory.limit_in_bytes").or_else(|_| limit("memory.max")).map_err(refused)?;
+        Ok(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn snapshot_precedes_the_oom_kill() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let group = match Group::limited(600 << 20) {
+        Ok(group) => group,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let mut target = growing(&python.path, "100");
+    fs::write(group.0.join("cgroup.procs"), target.pid().to_string()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (log, snapshot) = (folder.path().join("log.jsonl"), folder.path().join("before"));
+    let command = format!("{} --save-snapshot {} -p {{pid}}", bin("memobj").display(), snapshot.display());
+    let watching =
+        memmon(target.pid(), &["-i", "1h", "--at", "25%", "--run", &command, "-o"]).arg(&log).start();
+    wait_until(PATIENCE, "the first sample", || log.metadata().is_ok_and(|file| file.len() > 0));
+    target.write("go\n");
+    // It ends with the target.
+    let run = watching.finish(PATIENCE);
+    let killed = target.finish(PATIENCE);
+    assert_eq!(killed.signal(), Some(9), "the kernel kills it: {killed}");
+    assert!(run.err().contains("with exit status: 0"), "{run}");
+    let crossed = crossings(&log);
+    assert_eq!(crossed[0]["metric"], "memory", "{crossed:?}");
+    assert_eq!(crossed[0]["limit_bytes"], 150 << 20, "{crossed:?}");
+    let run = Tool::ours("memobj").arg("--snapshot").arg(&snapshot).run().expect_code(0);
+    let types = run.records()[0]["types"].as_array().unwrap().clone();
+    let held = types.iter().find(|row| row["type"] == "__main__.Held").unwrap();
+    assert!(held["count"].as_u64() >= Some(100), "{held}");
+}
