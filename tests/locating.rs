@@ -80,7 +80,7 @@ fn library_of(interpreter: &Interpreter) -> Option<PathBuf> {
 
 /// Those whose library other programs can load: one for musl needs musl's loader.
 fn loadable() -> impl Iterator<Item = &'static Interpreter> {
-    interpreters().iter().rev().filter(|interpreter| !interpreter.origin.starts_with("Alpine"))
+    interpreters().iter().rev().filter(|interpreter| !interpreter.musl)
 }
 
 #[test]

@@ -93,16 +93,16 @@ fn wheel_gives_the_four_commands() {
     assert!(!fs::read(folder.path().join("verdict")).unwrap().is_empty());
 }
 
-/// The Python of Alpine, which runs on musl.
-fn alpine() -> Option<&'static Interpreter> {
-    interpreters().iter().find(|interpreter| interpreter.to_string().contains("Alpine"))
+/// A Python that runs on musl.
+fn on_musl() -> Option<&'static Interpreter> {
+    interpreters().iter().find(|interpreter| interpreter.musl)
 }
 
 #[test]
 fn wheel_fits_pythons_on_musl() {
     let Some(wheel) = package("whl") else { crate::skip!("{NOT_BUILT}") };
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    let Some(alpine) = alpine() else { crate::skip!("no Python of Alpine: run tests/interpreters") };
+    let Some(on_musl) = on_musl() else { crate::skip!("no Python on musl: run tests/interpreters") };
     // That Python has no zlib for a pip of its own, so ours installs for its platform.
     let folder = tempfile::tempdir().unwrap();
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"];
@@ -112,7 +112,7 @@ fn wheel_fits_pythons_on_musl() {
         crate::skip!("no pip on this machine")
     }
     run.expect_code(0);
-    let bot = bot(Tool::new(&alpine.program));
+    let bot = bot(Tool::new(&on_musl.program));
     names_the_leak(Tool::new(folder.path().join("bin/memobj")), bot.pid());
 }
 
@@ -178,8 +178,8 @@ fn image_looks_into_a_container() {
     for program in PROGRAMS {
         fs::copy(image.join(program), programs.join(program)).unwrap();
     }
-    let targets = alpine()
-        .map(|alpine| alpine.program.clone())
+    let targets = on_musl()
+        .map(|on_musl| on_musl.program.clone())
         .into_iter()
         .chain(python().map(|python| python.path.clone()));
     for program in targets {

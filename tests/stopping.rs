@@ -3,6 +3,7 @@
 mod copies;
 mod files;
 mod gentle;
+mod logged_runs;
 mod quiet;
 mod refusals;
 mod signals;

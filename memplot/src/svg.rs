@@ -11,6 +11,7 @@ use common::stdio::escape_controls;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, DrawingBackend, DrawingErrorKind};
 
 use crate::colour::{Rgb, hex};
+use crate::text_metrics::FONTS;
 
 /// Units of the canvas in a pixel.
 pub const UNITS: i32 = 10;
@@ -85,6 +86,38 @@ impl SvgWriter {
     pub fn new(width: u32, height: u32) -> Self {
         let size = [width, height].map(|pixels| pixels.saturating_mul(UNITS.unsigned_abs()));
         Self(Rc::new(RefCell::new(Document { size: size.into(), ..Document::default() })))
+    }
+
+    /// Opens the document, of which nothing was written: its title and description also for screen readers, a style sheet, the class and
+    /// the colour of the background.
+    pub fn open_document(
+        &self,
+        (width, height): (u32, u32),
+        (title, description): (&str, &str),
+        css: Option<&str>,
+        (class, background): (&str, Rgb),
+    ) {
+        let (width, height) = (width.to_string(), height.to_string());
+        self.open(
+            "svg",
+            &[
+                ("xmlns", "http://www.w3.org/2000/svg"),
+                ("width", &width),
+                ("height", &height),
+                ("viewBox", &format!("0 0 {width} {height}")),
+                ("role", "img"),
+                ("aria-label", &format!("{title}. {description}")),
+                ("font-family", &FONTS.replace('\'', "")),
+            ],
+        );
+        self.element("title", title);
+        self.element("desc", description);
+        if let Some(css) = css {
+            self.style(css);
+        }
+        let fill = hex(background);
+        self.open("rect", &[("class", class), ("width", &width), ("height", &height), ("fill", &fill)]);
+        self.close("rect");
     }
 
     /// Opens an element. Escapes the attributes' values.

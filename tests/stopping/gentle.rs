@@ -1,55 +1,28 @@
 //! Copies of processes of which only the threads that run were stopped: they count only if nothing else ran meanwhile, and no system call
 //! is cut short. The targets write down when they ran.
 
-use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use memobj_process::addr::Addr;
-use memobj_process::memory::{CopyBuffer, Memory, PAGE_SIZE};
+use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{FrozenProcess, Pauses, STOP_LIMIT, StopLimits, Target};
 
+use super::logged_runs::{LoggedTarget, compile};
 use super::quiet::census;
 use super::{COUNTING, assert_counts_on, assert_untouched, compiled, started};
 use crate::support::python::python;
-use crate::support::{Background, PATIENCE, Tool, wait_until};
+use crate::support::{PATIENCE, Tool, wait_until};
 
-/// Runs of the target that its log keeps: far more than there can be during a copy.
-const LOGGED: u64 = 1 << 16;
-/// Pages that each writer writes to.
-const WRITTEN: usize = 256;
+/// The number of writers.
 const WRITERS: usize = 6;
 
 /// Threads that sleep for random times and run for random times, or always run. One that runs writes a number that grows to each of its
 /// pages, in their order, again and again. It writes the times of each run to a file: first the number of runs, then for each a begin and an
 /// end, in ns since 1970.
 const RUNNING: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
-#define PAGES 256
-#define LOGGED (1 << 16)
-static volatile uint64_t *log_file;
-static volatile uint64_t (*pages)[512];
-static uint64_t now(void) { struct timespec t; clock_gettime(CLOCK_REALTIME, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
-static unsigned chance(unsigned *seed, unsigned below) { return rand_r(seed) % below; }
 static void run(long writer, uint64_t length) {
-    uint64_t number = __atomic_fetch_add(&log_file[0], 1, __ATOMIC_SEQ_CST), from = now();
-    volatile uint64_t *entry = log_file + 1 + number % LOGGED * 2;
-    entry[0] = from;
-    entry[1] = UINT64_MAX;
-    do {
-        uint64_t count = pages[writer * PAGES][0] + 1;
-        for (int page = 0; page < PAGES; page++) pages[writer * PAGES + page][0] = count;
-    } while (now() < from + length);
+    volatile uint64_t *entry = begin_run();
+    do write_pages(writer); while (now() < entry[0] + length);
     entry[1] = now();
 }
 static void *spin(void *writer) { for (;;) run((long)writer, UINT64_MAX / 2); return 0; }
@@ -81,11 +54,7 @@ static void *send(void *thread) { unsigned seed = 3; for (;;) { usleep(chance(&s
 static void on_signal(int number) { run(4, 1000); }
 static pthread_t threads[8];
 int main(int count, char **args) {
-    int file = open(args[2], O_RDWR);
-    log_file = mmap(0, (1 + LOGGED * 2) * 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    pages = mmap(0, 6 * PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (int page = 0; page < 6 * PAGES; page++) pages[page][2] = 1;
-    printf("ready %p\n", (void *)pages); fflush(stdout);
+    begin(args, 6);
     signal(SIGUSR1, on_signal);
     sleeps_in_epoll = !strcmp(args[1], "epoll");
     void *(*busy)(void *) = !strcmp(args[1], "bursts") ? burst : !strcmp(args[1], "created") ? create : spin;
@@ -96,111 +65,49 @@ int main(int count, char **args) {
 }
 "#;
 
-struct Running {
-    process: Background,
-    pages: Addr,
-    log: tempfile::NamedTempFile,
-}
-
-/// What a series of attempts gave.
-#[derive(Debug, Default)]
-struct Outcome {
-    copies: usize,
-    gentle: usize,
-    cut_short: u64,
-}
-
-impl Running {
-    fn start(program: &std::path::Path, who: &str) -> Self {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        log.as_file().set_len((1 + LOGGED * 2) * 8).unwrap();
-        let mut process = Tool::new(program).args([who]).args([log.path()]).start();
-        let address = process.wait_line("ready ");
-        let pages = u64::from_str_radix(address.trim().trim_start_matches("0x"), 16).unwrap();
-        Self { process, pages: Addr(pages), log }
+/// The first pages of a writer have one number, and the others the number before: it was stopped between two of its pages, or at the end.
+fn assert_one_moment(target: &LoggedTarget, frozen: &FrozenProcess) {
+    assert_eq!(frozen.copy.lost_pages, 0);
+    for writer in 0..WRITERS {
+        let numbers = target.numbers(frozen, writer);
+        let steps: Vec<_> = numbers.iter().zip(&numbers[1..]).filter(|(one, next)| one != next).collect();
+        let is_whole = match &steps[..] {
+            [] => true,
+            [(one, next)] => **one == **next + 1,
+            _ => false,
+        };
+        assert!(is_whole, "writer {writer}: {steps:?}");
     }
-
-    fn logged(&self, word: u64) -> u64 {
-        let mut bytes = [0; 8];
-        self.log.as_file().read_exact_at(&mut bytes, word * 8).unwrap();
-        u64::from_le_bytes(bytes)
-    }
-
-    /// The last times at which it ran, begin and end.
-    fn runs(&self) -> Vec<(u64, u64)> {
-        let count = self.logged(0);
-        let entries = (count.saturating_sub(2000)..count).map(|number| 1 + number % LOGGED * 2);
-        entries.map(|at| (self.logged(at), self.logged(at + 1))).collect()
-    }
-
-    /// Copies it until `copies` copies were begun. None of those that count may be of a time at which a run began or ended.
-    fn try_copies(&self, copies: usize) -> Outcome {
-        let mut target = Target::attach(self.process.pid()).unwrap();
-        let mut buffer = CopyBuffer::new();
-        let mut outcome = Outcome::default();
-        while outcome.copies < copies {
-            let mut begun = 0;
-            let (frozen, pauses) = target
-                .freeze_gently(&mut buffer, STOP_LIMIT, |_| {
-                    // It is asked when the threads have been looked at, before the first byte is copied.
-                    outcome.copies += 1;
-                    begun = since_1970(SystemTime::now());
-                    true
-                })
-                .unwrap();
-            outcome.cut_short += pauses.cut_short;
-            let Some(frozen) = frozen else { continue };
-            outcome.gentle += 1;
-            let ended = since_1970(frozen.at.unwrap());
-            let during = |at: &u64| (begun..ended).contains(at);
-            let ran: Vec<_> =
-                self.runs().into_iter().filter(|(from, end)| during(from) || during(end)).collect();
-            assert!(ran.is_empty(), "copied from {begun} to {ended}, and it ran: {ran:?}");
-            assert_eq!(frozen.copy.lost_pages, 0);
-            self.assert_one_moment(&frozen);
-            buffer = frozen.memory.into_buffers();
-        }
-        outcome
-    }
-
-    /// The first pages of a writer have one number, and the others the number before: it was stopped between two of its pages, or at the end.
-    fn assert_one_moment(&self, frozen: &FrozenProcess) {
-        for writer in 0..WRITERS {
-            let number = |page: usize| {
-                let at = self.pages.plus(((writer * WRITTEN + page) * PAGE_SIZE) as u64);
-                frozen.memory.read_u64(at).unwrap()
-            };
-            let numbers: Vec<u64> = (0..WRITTEN).map(number).collect();
-            let steps = numbers.iter().zip(&numbers[1..]).filter(|(one, next)| one != next);
-            let steps: Vec<_> = steps.collect();
-            let is_whole = match &steps[..] {
-                [] => true,
-                [(one, next)] => **one == **next + 1,
-                _ => false,
-            };
-            assert!(is_whole, "writer {writer}: {steps:?}");
-        }
-    }
-}
-
-fn since_1970(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
 #[test]
 fn no_copy_is_gentle_while_a_thread_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(program) = compiled(folder.path(), RUNNING, &["-pthread"]) else {
+    let Some(program) = compile(folder.path(), RUNNING) else {
         crate::skip!("no C compiler on this machine");
     };
     let copies = if crate::support::is_long() { 10_000 } else { 200 };
     for who in ["created", "epoll", "signals", "bursts", "spinner"] {
-        let running = Running::start(&program, who);
-        wait_until(PATIENCE, "its first runs", || running.logged(0) > 3);
+        let running = LoggedTarget::start(&program, who);
+        wait_until(PATIENCE, "its first runs", || running.count() > 3);
         let begun = Instant::now();
-        let outcome = running.try_copies(copies);
-        println!("{who}: {outcome:?} in {:?}", begun.elapsed());
-        assert!(outcome.gentle > 0, "{who}: {outcome:?}");
+        let mut cut_short = 0;
+        let mut freeze = |target: &mut Target, buffer: &mut CopyBuffer, begin: &mut dyn FnMut()| {
+            let frozen = target.freeze_gently(buffer, STOP_LIMIT, |_| {
+                begin();
+                true
+            });
+            let (frozen, pauses) = frozen.unwrap();
+            cut_short += pauses.cut_short;
+            frozen
+        };
+        // It was stopped after the beginning of a run or before its end.
+        let spoils =
+            |run: &Range<u64>, copy: &Range<u64>| copy.contains(&run.start) || copy.contains(&run.end);
+        let attempts =
+            running.try_copies(copies, &mut freeze, spoils, |frozen| assert_one_moment(&running, frozen));
+        println!("{who}: {attempts:?} in {:?}, {cut_short} calls cut short", begun.elapsed());
+        assert!(attempts.valid > 0, "{who}: {attempts:?}");
         assert_untouched(running.process.pid());
     }
 }

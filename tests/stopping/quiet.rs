@@ -1,52 +1,27 @@
 //! Copies of processes that are not stopped: they count only if nothing ran meanwhile. The targets write down when they ran.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use memobj_process::addr::Addr;
-use memobj_process::memory::{CopyBuffer, Memory, PAGE_SIZE};
+use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{FrozenProcess, Target};
 
+use super::logged_runs::{LoggedTarget, compile};
 use super::{COUNTING, assert_counts_on, assert_untouched, compiled, started};
 use crate::support::python::python;
-use crate::support::{Background, PATIENCE, Tool, wait_until};
+use crate::support::{PATIENCE, Tool, wait_until};
 
-/// Runs of the target that its log keeps: far more than there can be during a copy.
-const LOGGED: u64 = 1 << 16;
-/// Pages that each run of the target writes to.
-const WRITTEN: usize = 256;
+/// The number of writers.
+const WRITERS: usize = 4;
 
-/// Sleeps for random times and then runs for random times. Each run writes the number of the run to each of its pages, and the times at which
-/// it ran to a file: first the number of runs, then for each a begin and an end, in ns since 1970. The argument chooses who runs.
+/// The rest of a target that sleeps for random times and then runs for random times. Each run writes its number to its pages. The argument
+/// chooses who runs.
 const WAKING: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-#define PAGES 256
-#define LOGGED (1 << 16)
-static volatile uint64_t *log_file;
-static volatile uint64_t (*pages)[512];
-static uint64_t now(void) { struct timespec t; clock_gettime(CLOCK_REALTIME, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
-static unsigned chance(unsigned *seed, unsigned below) { return rand_r(seed) % below; }
 static void run(int writer, unsigned *seed) {
-    uint64_t number = __atomic_fetch_add(&log_file[0], 1, __ATOMIC_SEQ_CST), from = now();
-    volatile uint64_t *entry = log_file + 1 + number % LOGGED * 2;
-    entry[0] = from;
-    entry[1] = UINT64_MAX;
-    uint64_t count = pages[writer * PAGES][0] + 1;
-    for (int page = 0; page < PAGES; page++) pages[writer * PAGES + page][0] = count;
-    for (uint64_t until = from + chance(seed, 4) * chance(seed, 60) * 1000; now() < until;) pages[writer * PAGES][1]++;
+    volatile uint64_t *entry = begin_run();
+    write_pages(writer);
+    for (uint64_t until = entry[0] + chance(seed, 4) * chance(seed, 60) * 1000; now() < until;) pages[writer * PAGES][1]++;
     entry[1] = now();
 }
 static void nap(unsigned *seed) {
@@ -72,12 +47,8 @@ static void on_alarm(int number) {
     setitimer(ITIMER_REAL, &next, 0);
 }
 int main(int count, char **args) {
-    int file = open(args[2], O_RDWR);
-    log_file = mmap(0, (1 + LOGGED * 2) * 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    pages = mmap(0, 4 * PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (int page = 0; page < 4 * PAGES; page++) pages[page][2] = 1;
-    pthread_t thread; unsigned seed = 1; char line[8];
-    printf("ready %p\n", (void *)pages); fflush(stdout);
+    pthread_t thread; unsigned seed = 1;
+    begin(args, 4);
     if (!strcmp(args[1], "one")) wake(0);
     else if (!strcmp(args[1], "several")) for (long writer = 0; writer < 3; writer++) pthread_create(&thread, 0, wake, (void *)writer);
     else if (!strcmp(args[1], "created")) pthread_create(&thread, 0, create, (void *)0);
@@ -97,99 +68,48 @@ int main(int count, char **args) {
 }
 "#;
 
-struct Waking {
-    process: Background,
-    pages: Addr,
-    log: tempfile::NamedTempFile,
+fn freeze_asleep(
+    target: &mut Target,
+    buffer: &mut CopyBuffer,
+    begin: &mut dyn FnMut(),
+) -> Option<FrozenProcess> {
+    let frozen = target.freeze_asleep(buffer, |_| {
+        begin();
+        true
+    });
+    frozen.unwrap()
 }
 
-/// What a series of attempts gave.
-#[derive(Debug, Default)]
-struct Outcome {
-    copies: usize,
-    quiet: usize,
-}
-
-impl Waking {
-    fn start(program: &std::path::Path, who: &str) -> Self {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        log.as_file().set_len((1 + LOGGED * 2) * 8).unwrap();
-        let mut process = Tool::new(program).args([who]).args([log.path()]).start();
-        let address = process.wait_line("ready ");
-        let pages = u64::from_str_radix(address.trim().trim_start_matches("0x"), 16).unwrap();
-        Self { process, pages: Addr(pages), log }
+/// All pages of a writer have the number of the same run.
+fn assert_one_moment(target: &LoggedTarget, frozen: &FrozenProcess) {
+    assert_eq!((frozen.copy.pause, frozen.copy.stops, frozen.copy.lost_pages), (None, 0, 0));
+    for writer in 0..WRITERS {
+        let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
+        target
+            .numbers(frozen, writer)
+            .into_iter()
+            .for_each(|number| *numbers.entry(number).or_default() += 1);
+        assert_eq!(numbers.len(), 1, "pages by run of writer {writer}: {numbers:?}");
     }
-
-    fn logged(&self, word: u64) -> u64 {
-        let mut bytes = [0; 8];
-        self.log.as_file().read_exact_at(&mut bytes, word * 8).unwrap();
-        u64::from_le_bytes(bytes)
-    }
-
-    /// The times at which it ran that end after `since`, by their begin.
-    fn runs_since(&self, since: u64) -> Vec<(u64, u64)> {
-        let count = self.logged(0);
-        let entries = (count.saturating_sub(200)..count).map(|number| 1 + number % LOGGED * 2);
-        entries.map(|at| (self.logged(at), self.logged(at + 1))).filter(|&(_, end)| end > since).collect()
-    }
-
-    /// Copies it until `copies` copies were begun. None of those that count may be of a time at which it ran.
-    fn try_copies(&self, copies: usize) -> Outcome {
-        let mut target = Target::attach(self.process.pid()).unwrap();
-        let mut buffer = CopyBuffer::new();
-        let mut outcome = Outcome::default();
-        while outcome.copies < copies {
-            let mut begun = 0;
-            let frozen = target.freeze_asleep(&mut buffer, |_| {
-                // It is asked when the threads have been looked at, before the first byte is copied.
-                outcome.copies += 1;
-                begun = since_1970(SystemTime::now());
-                true
-            });
-            let Some(frozen) = frozen.unwrap() else { continue };
-            outcome.quiet += 1;
-            assert_eq!((frozen.copy.pause, frozen.copy.stops, frozen.copy.lost_pages), (None, 0, 0));
-            let ended = since_1970(frozen.at.unwrap());
-            let ran: Vec<_> = self.runs_since(begun).into_iter().filter(|&(from, _)| from < ended).collect();
-            assert!(ran.is_empty(), "copied from {begun} to {ended}, and it ran: {ran:?}");
-            self.assert_one_moment(&frozen);
-            buffer = frozen.memory.into_buffers();
-        }
-        outcome
-    }
-
-    /// All pages of a writer have the number of the same run.
-    fn assert_one_moment(&self, frozen: &FrozenProcess) {
-        for writer in 0..4 {
-            let number = |page: usize| {
-                let at = self.pages.plus(((writer * WRITTEN + page) * PAGE_SIZE) as u64);
-                frozen.memory.read_u64(at).unwrap()
-            };
-            let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
-            (0..WRITTEN).for_each(|page| *numbers.entry(number(page)).or_default() += 1);
-            assert_eq!(numbers.len(), 1, "pages by run of writer {writer}: {numbers:?}");
-        }
-    }
-}
-
-fn since_1970(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
 #[test]
 fn no_copy_is_quiet_while_target_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(program) = compiled(folder.path(), WAKING, &["-pthread"]) else {
+    let Some(program) = compile(folder.path(), WAKING) else {
         crate::skip!("no C compiler on this machine");
     };
     let copies = if crate::support::is_long() { 25_000 } else { 200 };
     for who in ["one", "several", "created", "signal", "vfork"] {
-        let waking = Waking::start(&program, who);
-        wait_until(PATIENCE, "its first run", || waking.logged(0) > 0);
+        let waking = LoggedTarget::start(&program, who);
+        wait_until(PATIENCE, "its first run", || waking.count() > 0);
         let begun = Instant::now();
-        let outcome = waking.try_copies(copies);
-        println!("{who}: {outcome:?} in {:?}", begun.elapsed());
-        assert!(outcome.quiet > 0 && outcome.quiet < outcome.copies, "{who}: {outcome:?}");
+        // It ran in a part of the time of the copy.
+        let spoils = |run: &Range<u64>, copy: &Range<u64>| run.start < copy.end && run.end > copy.start;
+        let attempts = waking
+            .try_copies(copies, &mut freeze_asleep, spoils, |frozen| assert_one_moment(&waking, frozen));
+        println!("{who}: {attempts:?} in {:?}", begun.elapsed());
+        assert!(attempts.valid > 0 && attempts.valid < attempts.begun, "{who}: {attempts:?}");
         assert_untouched(waking.process.pid());
     }
 }

@@ -27,8 +27,6 @@ pub struct ShapeResult {
     pub leaks: bool,
     /// Whether the whole report was right.
     pub right: bool,
-    /// Number of tries until it was right, or given up.
-    pub looks: u32,
     /// The reported type.
     pub of: Option<String>,
     /// The reported holder.
@@ -67,8 +65,8 @@ pub fn noted(file: &Path) -> io::Result<Vec<ShapeResult>> {
 /// Formats the table: a row for each shape, in the order of the results.
 #[must_use]
 pub fn table(results: &[ShapeResult]) -> String {
-    let mut text = "| shape | what grows | held by | Pythons | right | at the first look | rate off, median | rate off, most | confidence, least |\n\
-                    |---|---|---|--:|--:|--:|--:|--:|--:|\n"
+    let mut text = "| shape | what grows | held by | Pythons | right | rate off, median | rate off, most | confidence, least |\n\
+                    |---|---|---|--:|--:|--:|--:|--:|\n"
         .to_owned();
     let mut shapes: Vec<&str> = Vec::new();
     for one in results {
@@ -98,12 +96,11 @@ pub fn table(results: &[ShapeResult]) -> String {
             |ratio: Option<f64>| ratio.map_or("–".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
         let _ = writeln!(
             text,
-            "| {shape} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {shape} | {} | {} | {} | {} | {} | {} | {} |",
             values(|one| one.of.as_ref()),
             values(|one| one.holder.as_ref()),
             of.len(),
             right.len(),
-            right.iter().filter(|one| one.looks == 1).count(),
             percent(off.get(off.len() / 2).copied()),
             percent(off.last().copied()),
             if leaks { percent(sure) } else { "–".to_owned() },
@@ -134,7 +131,6 @@ mod tests {
             shape: shape.into(),
             leaks: off_ratio.is_some(),
             right: true,
-            looks: 1,
             of: off_ratio.map(|_| "__main__.Node".into()),
             holder: off_ratio.map(|_| "__main__.root".into()),
             off_ratio,
@@ -152,18 +148,17 @@ mod tests {
         ];
         all.push(ShapeResult {
             right: false,
-            looks: 2,
             holder: Some("other".into()),
             ..result("3.11", "tree", Some(0.5))
         });
-        all.push(ShapeResult { looks: 2, ..result("3.9", "churn", None) });
+        all.push(result("3.9", "churn", None));
         let text = table(&all);
         let rows: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
             rows,
             [
-                "| tree | `__main__.Node` | `__main__.root` | 4 | 3 | 3 | 2.0 % | 3.0 % | 99.0 % |",
-                "| churn | nothing | nothing | 2 | 2 | 1 | – | – | – |",
+                "| tree | `__main__.Node` | `__main__.root` | 4 | 3 | 2.0 % | 3.0 % | 99.0 % |",
+                "| churn | nothing | nothing | 2 | 2 | – | – | – |",
             ]
         );
     }

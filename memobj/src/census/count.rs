@@ -111,11 +111,11 @@ pub(crate) fn count_objects(
     let heap = PythonHeap::from_runtime(memory, layout, &runtime)?;
     let threads = threads_for(memory);
     let walked = walk_heap(&heap, threads)?;
-    let pools = read_pools(&heap, python, facts);
+    let ObjectAllocator { allocator, pools, hook_bytes } = ObjectAllocator::find(&heap, python, facts);
     let allocated = PythonAllocator {
         pools: pools.as_ref(),
-        hook_bytes: hook_bytes(memory, python),
-        unread: (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc"),
+        hook_bytes,
+        unread: (allocator == Some(Allocator::Mimalloc)).then_some("mimalloc"),
     };
     let (pool_coverage, process_memory) = match context.residence {
         Some(residence) => {
@@ -172,10 +172,7 @@ pub(crate) fn count_objects(
         heap_size_bytes: in_heap.map(|heap| heap.bytes),
         gc,
         coverage: Some(Coverage {
-            allocator: match allocator(memory, python) {
-                Some(Allocator::Pymalloc) if pools.is_none() => Some(Allocator::Malloc),
-                allocator => allocator,
-            },
+            allocator,
             allocator_used_bytes: coverage.map(|coverage| coverage.used_bytes),
             allocator_explained_bytes: coverage.map(|coverage| coverage.explained_bytes),
             malloc_used_bytes: malloc.map(|(used, _)| used),
@@ -327,51 +324,43 @@ const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
 /// Bytes that debug hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, a letter and guards.
 const HOOK_BYTES: u64 = 16;
 
-fn allocator_choice(memory: &dyn Memory, python: &DetectedPython) -> Option<i32> {
-    memory.read_int(python.location.at, python.layout.runtime_state.allocator).ok()
-}
-
 /// The allocator of objects.
-fn allocator(memory: &dyn Memory, python: &DetectedPython) -> Option<Allocator> {
-    let chosen = allocator_choice(memory, python)?;
-    Some(match python.layout.encodings.gc_lists {
-        GcLists::MimallocPages => Allocator::Mimalloc,
-        _ if MALLOC.contains(&chosen) => Allocator::Malloc,
-        _ if MIMALLOC.contains(&chosen) => Allocator::Mimalloc,
-        GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
-    })
+struct ObjectAllocator {
+    /// `None` if it is unknown.
+    allocator: Option<Allocator>,
+    /// The pools of Python's own allocator; `None` if it is not used.
+    pools: Option<Pools>,
+    /// Bytes before each object in its block.
+    hook_bytes: u64,
 }
 
-/// The pools of Python's own allocator; `None` if it is not used, or unknown.
-fn read_pools<M: Memory>(
-    heap: &PythonHeap<'_, M>,
-    python: &DetectedPython,
-    facts: &ProcessInfo,
-) -> Option<Pools> {
-    let allocator = allocator(heap.memory, python)?;
-    let without_file = facts.mappings.iter().filter(|mapping| {
-        mapping.access.write && !mapping.access.shared && mapping.kind() == MappingKind::Anonymous
-    });
-    let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
-    match (allocator, python.layout.encodings.gc_lists) {
-        (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
-        // Without an arena it is not in use, whatever the state says by a layout of another micro version.
-        (Allocator::Pymalloc, _) => Some(Pools::read(
-            heap.memory,
-            heap.layout,
-            &heap.interpreters,
-            python.location.file.arenas,
-            &ranges,
-        ))
-        .filter(|pools| !pools.ranges.is_empty()),
-        // Without the free-threaded heaps nothing says which pages belong to a thread.
-        (Allocator::Mimalloc | Allocator::Malloc | Allocator::Unknown, _) => None,
+impl ObjectAllocator {
+    fn find<M: Memory>(heap: &PythonHeap<'_, M>, python: &DetectedPython, facts: &ProcessInfo) -> Self {
+        let chosen = heap.memory.read_int(python.location.at, python.layout.runtime_state.allocator).ok();
+        let by_choice = chosen.unwrap_or_default();
+        let hooks = WITH_HOOKS.contains(&by_choice) || python.build.debug && DEFAULT.contains(&by_choice);
+        let hook_bytes = if hooks { HOOK_BYTES } else { 0 };
+        let Some(chosen) = chosen else { return Self { allocator: None, pools: None, hook_bytes } };
+        let without_file = facts.mappings.iter().filter(|mapping| {
+            mapping.access.write && !mapping.access.shared && mapping.kind() == MappingKind::Anonymous
+        });
+        let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
+        let (allocator, pools) = match python.layout.encodings.gc_lists {
+            GcLists::MimallocPages => (Allocator::Mimalloc, Some(heap.read_pages(&ranges))),
+            _ if MALLOC.contains(&chosen) => (Allocator::Malloc, None),
+            // Without the free-threaded heaps nothing says which pages belong to a thread.
+            _ if MIMALLOC.contains(&chosen) => (Allocator::Mimalloc, None),
+            GcLists::Generations | GcLists::YoungOld => {
+                let arenas = python.location.file.arenas;
+                let pools = Pools::read(heap.memory, heap.layout, &heap.interpreters, arenas, &ranges);
+                if pools.ranges.is_empty() {
+                    // Without an arena it is not in use, whatever the state says by a layout of another micro version.
+                    (Allocator::Malloc, None)
+                } else {
+                    (Allocator::Pymalloc, Some(pools))
+                }
+            }
+        };
+        Self { allocator: Some(allocator), pools, hook_bytes }
     }
-}
-
-/// Bytes before each object in its block.
-fn hook_bytes(memory: &dyn Memory, python: &DetectedPython) -> u64 {
-    let chosen = allocator_choice(memory, python).unwrap_or_default();
-    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
-    if hooks { HOOK_BYTES } else { 0 }
 }

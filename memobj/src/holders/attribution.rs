@@ -142,11 +142,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
     fn owner_rule(&mut self, of: &Type) -> OwnerRule {
         let name = of.name();
-        let suspends = matches!(
-            of.kind,
-            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator | Builtin::Greenlet)
-        );
-        if suspends || is_task(&name) {
+        if of.kind.is_some_and(Builtin::is_suspendable) || is_task(&name) {
             return OwnerRule::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
@@ -345,13 +341,9 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                     | Builtin::WeakReference
                     | Builtin::HamtItems
                     | Builtin::HamtArray
-                    | Builtin::Frame
-                    | Builtin::Generator
-                    | Builtin::Coroutine
-                    | Builtin::AsyncGenerator
-                    | Builtin::Greenlet,
+                    | Builtin::Frame,
                 ) => true,
-                Some(_) => false,
+                Some(builtin) => builtin.is_suspendable(),
             };
             if !has_parts || (types.contains(&kind) && !self.is_namespace_within(node, part, &types)) {
                 return;

@@ -75,9 +75,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             Some(Builtin::Frame) => NodeClass::Frame,
             Some(Builtin::Tuple) => NodeClass::Tuple,
             Some(Builtin::WeakReference) => NodeClass::WeakReference,
-            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator | Builtin::Greenlet) => {
-                NodeClass::Suspended
-            }
+            Some(builtin) if builtin.is_suspendable() => NodeClass::Suspended,
             _ if of.module == "weakref" && of.qualname == "WeakKeyDictionary" => NodeClass::WeakKeyDictionary,
             _ if is_loop(of) => NodeClass::EventLoop,
             _ => NodeClass::Other,

@@ -6,9 +6,7 @@
 //! function returned too soon there is none.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use common::record::{AddingLine, Additions, CodeLine};
@@ -25,6 +23,7 @@ use crate::graph::NodeId;
 use crate::names::NameReader;
 use crate::object_graph::{ObjectGraph, RootKind};
 use crate::watch::hits::{self, Hit, HitReader};
+use crate::watch::spinner::{SLEEP_SLICE, Spinner};
 
 /// Additions to one container that suffice.
 const ENOUGH: usize = 12;
@@ -34,19 +33,15 @@ const MAX_HITS: u32 = 40;
 const RARE: u64 = 4;
 /// Lines that are reported for one container.
 const MAX_LINES: usize = 4;
-/// How long we look for hits without a pause, in all. Callers are gone some 100 µs after a hit, and a sleeper wakes later than that.
+/// How long we look for hits without a pause, in all.
 const MAX_SPIN: Duration = Duration::from_secs(2);
-/// How long we look between two checks of everything else.
-const SPIN_SLICE: Duration = Duration::from_millis(5);
-/// How long we sleep at most between two checks of everything else.
-const SLEEP_SLICE: Duration = Duration::from_millis(50);
 
 /// Who adds to the growing containers of a process: everything that was seen so far.
 #[derive(Debug, Default)]
 pub struct AdditionWatch {
     /// By the address of the count.
     seen: BTreeMap<Addr, SeenAdditions>,
-    spun: Duration,
+    spinner: Spinner,
 }
 
 /// Additions to one container.
@@ -110,7 +105,6 @@ impl AdditionWatch {
             .into_iter()
             .map(|at| WatchedCount::arm(target, at, self.seen.remove(&at).unwrap_or_default()))
             .collect();
-        let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
         let waits = |watched: &[WatchedCount]| watched.iter().any(|count| count.watchpoint.is_some());
         let mut listed = begun;
         while waits(&watched) && begun.elapsed() < limit && goes_on() {
@@ -118,15 +112,12 @@ impl AdditionWatch {
                 watched.iter_mut().for_each(|count| count.watch_new_threads(&target.info().name));
                 listed = Instant::now();
             }
-            let slice = Instant::now();
-            let spins = can_spin && self.spun < MAX_SPIN;
-            while spins && slice.elapsed() < SPIN_SLICE {
-                watched.iter_mut().for_each(|count| count.take_hits(&mut reader));
-            }
-            self.spun += slice.elapsed();
+            let wait = self
+                .spinner
+                .spin(MAX_SPIN, || watched.iter_mut().for_each(|count| count.take_hits(&mut reader)));
             let mut armed: Vec<&mut Watchpoint> =
                 watched.iter_mut().filter_map(|count| count.watchpoint.as_mut()).collect();
-            if wait_for_hits(&mut armed, if spins { Duration::ZERO } else { SLEEP_SLICE }).is_err() {
+            if wait_for_hits(&mut armed, wait).is_err() {
                 break;
             }
             watched.iter_mut().for_each(|count| count.take_hits(&mut reader));

@@ -14,6 +14,7 @@ use super::growth_roots::{RootFinder, new_objects};
 use super::history::{NameId, PlaceIds};
 use crate::graph::NodeId;
 use crate::holders::Holders;
+use crate::holders::place_name::INTERPRETER;
 use crate::names::NameReader;
 use crate::object_graph::{RootKind, TypeIndex};
 use crate::survivors::Generations;
@@ -73,6 +74,21 @@ impl BoundedGrowth {
     /// How many entries in tables of the library come with the imported modules at most.
     pub fn entries_of_imports(&self) -> u64 {
         (self.imported.len() as u64).saturating_mul(MAX_PER_IMPORT)
+    }
+
+    /// Whether the growth of a row of the history is bounded: of a place with its name, a type, its new objects and its new entries.
+    pub fn explains_row(
+        &self,
+        (place, name): (NameId, &str),
+        of: Option<TypeIndex>,
+        objects: f64,
+        entries: Option<f64>,
+    ) -> bool {
+        // Tables of what is imported: of loggers, of modules.
+        let with_imports = entries.is_some_and(|entries| entries <= self.entries_of_imports() as f64);
+        // Tables of the interpreter that get no objects of their own list those of others: interned strings, classes.
+        let lists_others = objects <= 0.0 && name == INTERPRETER;
+        with_imports || lists_others || of.is_some_and(|of| self.explains(place, of))
     }
 
     /// Whether most new objects of a type in a place are bounded.

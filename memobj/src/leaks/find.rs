@@ -14,7 +14,6 @@ use super::history::{History, HistoryRow, NameId, PlaceIds};
 use super::trend::{Trend, Trends, chance_of_balance};
 use crate::graph::NodeId;
 use crate::holders::Holders;
-use crate::holders::place_name::INTERPRETER;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::names::modules::Origin;
@@ -177,13 +176,10 @@ impl LeakFinder<'_, '_> {
         });
         for (&place, rows) in &mut places {
             rows.retain(|growing| {
-                // Tables of what is imported: of loggers, of modules.
-                let with_imports =
-                    growing.entries.is_some_and(|entries| entries.net <= bounded.entries_of_imports() as f64);
-                // Tables of the interpreter that get no objects of their own list those of others: interned strings, classes.
-                let lists_others = growing.objects.net <= 0.0 && &*self.history.place(place) == INTERPRETER;
+                let place = (place, &*self.history.place(place));
+                let entries = growing.entries.map(|entries| entries.net);
                 let of = self.index_of(growing.type_id);
-                !with_imports && !lists_others && of.is_none_or(|of| !bounded.explains(place, of))
+                !bounded.explains_row(place, of, growing.objects.net, entries)
             });
             // What goes on is a leak, whatever else in the same place slows down.
             if rows.iter().any(|growing| !growing.slows_down) {

@@ -17,6 +17,7 @@ use crate::graph::NodeId;
 use crate::holders::PlaceId;
 use crate::names::NameReader;
 use crate::names::modules::Origin;
+use crate::names::similar::last_part;
 use crate::object_graph::{RootKind, TypeIndex};
 
 /// Lost objects whose addresses are searched.
@@ -70,7 +71,7 @@ impl LeakFinder<'_, '_> {
             }
             Some(HiddenHolder::Object(node, place)) => {
                 let path = self.holders.reference_paths(names, [node].into_iter());
-                let short = leak.name.rsplit('.').next().unwrap_or_default();
+                let short = last_part(&leak.name);
                 leak.path = path.first().map(|path| format!("{} → {short}", path.describe()).into());
                 leak.cause = Liveness::Held;
                 leak.container = graph.type_of(node).map(|of| of.name().into());

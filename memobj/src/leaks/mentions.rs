@@ -76,33 +76,34 @@ pub(super) fn list_candidates<M: Memory>(
 
 /// The name by which code refers to the container of a leak.
 pub(super) fn container_part(leak: &Leak) -> Option<&str> {
-    last_part(leak.container_or_holder())
+    name_in_code(leak.container_or_holder())
 }
 
-/// The last name in the name of a holder.
-pub(super) fn last_part(holder: &str) -> Option<&str> {
-    if holder == EXIT_CALLBACKS {
-        return Some(ATEXIT);
+/// The name by which code refers to a holder; `None` if it has no name there.
+pub(super) fn name_in_code(holder: &str) -> Option<&str> {
+    match holder {
+        EXIT_CALLBACKS => return Some(ATEXIT),
+        GREENLETS => return None,
+        _ => {}
     }
     let name = holder.split(" (").next()?;
     let last = name.rsplit(['.', ' ']).next()?;
-    let is_name =
-        holder != GREENLETS && last.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    let is_name = last.starts_with(|first: char| first.is_alphabetic() || first == '_');
     (is_name && !name.starts_with("cache of ") && !name.starts_with('(')).then_some(last)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, last_part};
+    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, name_in_code};
 
     #[test]
     fn last_name_of_a_holder() {
-        assert_eq!(last_part("__main__.bot.sessions"), Some("sessions"));
-        assert_eq!(last_part("__main__.run() local kept"), Some("kept"));
-        assert_eq!(last_part("aiohttp.CookieJar._cookies (jar, a local of main)"), Some("_cookies"));
-        assert_eq!(last_part(EXIT_CALLBACKS), Some(ATEXIT));
-        assert_eq!(last_part("cache of shop.price"), None);
-        assert_eq!(last_part("(no known referrer)"), None);
-        assert_eq!(last_part(GREENLETS), None);
+        assert_eq!(name_in_code("__main__.bot.sessions"), Some("sessions"));
+        assert_eq!(name_in_code("__main__.run() local kept"), Some("kept"));
+        assert_eq!(name_in_code("aiohttp.CookieJar._cookies (jar, a local of main)"), Some("_cookies"));
+        assert_eq!(name_in_code(EXIT_CALLBACKS), Some(ATEXIT));
+        assert_eq!(name_in_code("cache of shop.price"), None);
+        assert_eq!(name_in_code("(no known referrer)"), None);
+        assert_eq!(name_in_code(GREENLETS), None);
     }
 }

@@ -138,9 +138,9 @@ fn name_containers<M: Memory>(
     found: &mut [Candidate],
 ) {
     for candidate in found {
-        let Some(of_holder) = mentions::last_part(&candidate.leak.holder) else { continue };
+        let Some(of_holder) = mentions::name_in_code(&candidate.leak.holder) else { continue };
         let name = candidate.container.and_then(|node| container_name(names, holders, node));
-        candidate.leak.container_name = name.filter(|name| mentions::last_part(name) != Some(of_holder));
+        candidate.leak.container_name = name.filter(|name| mentions::name_in_code(name) != Some(of_holder));
     }
 }
 

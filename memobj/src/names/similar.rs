@@ -37,7 +37,8 @@ pub fn near(names: &[impl AsRef<str>]) -> String {
     if names.is_empty() { String::new() } else { format!("; near: {}", names.join(", ")) }
 }
 
-fn last_part(name: &str) -> &str {
+/// The part of a name behind its last dot.
+pub fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 

@@ -5,11 +5,10 @@
 
 pub mod hits;
 pub mod holder;
+pub mod spinner;
 
 mod tally;
 
-use std::num::NonZero;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use common::record::WritesRecord;
@@ -23,6 +22,7 @@ use memobj_process::target::watchpoint::{Watchpoint, wait_for_hits};
 
 use self::hits::{Hit, HitReader};
 use self::holder::{WatchedContainer, WatchedHolder, follow};
+use self::spinner::Spinner;
 use self::tally::Tally;
 use crate::names::NameReader;
 
@@ -30,13 +30,9 @@ use crate::names::NameReader;
 const MAX_HITS: u32 = 200;
 /// The time from one check of threads, containers and hits to the next.
 const CHECK: Duration = Duration::from_millis(250);
-/// How long we look for hits without a pause, at the beginning and as a part of the time. Callers are gone some 100 µs after a hit, and a
-/// sleeper wakes later than that.
+/// How long we look for hits without a pause, at the beginning and as a part of the time.
 const FIRST_SPIN: Duration = Duration::from_secs(2);
 const SPIN_PART: u32 = 20;
-const SPIN_SLICE: Duration = Duration::from_millis(5);
-/// How long we sleep at most between two looks at the signals.
-const SLEEP_SLICE: Duration = Duration::from_millis(50);
 /// Failed checks of a container in a row, after which it is gone: the program may just be changing what leads to it.
 const MAX_FAILURES: u32 = 3;
 
@@ -93,22 +89,16 @@ pub fn watch_writes(
         watch.armed.push(armed);
     }
     watch.seen.first_entries = watch.entries();
-    let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
-    let (mut spun, mut checked) = (Duration::ZERO, begun);
+    let (mut spinner, mut checked) = (Spinner::default(), begun);
     while !watch.seen.is_gone
         && !target.has_ended()
         && goes_on(watch.tally.additions.seen, watch.tally.removals.seen)
     {
-        let slice = Instant::now();
-        let spins = can_spin && spun < FIRST_SPIN + begun.elapsed() / SPIN_PART;
-        while spins && slice.elapsed() < SPIN_SLICE {
-            watch.take_hits();
-        }
-        spun += slice.elapsed();
+        let wait = spinner.spin(FIRST_SPIN + begun.elapsed() / SPIN_PART, || watch.take_hits());
         let mut watchpoints: Vec<&mut Watchpoint> =
             watch.armed.iter_mut().filter_map(|armed| armed.watchpoint.as_mut()).collect();
         // Other errors than a signal, which ends it early, do not come.
-        let _ = wait_for_hits(&mut watchpoints, if spins { Duration::ZERO } else { SLEEP_SLICE });
+        let _ = wait_for_hits(&mut watchpoints, wait);
         watch.take_hits();
         if checked.elapsed() >= CHECK {
             watch.check();

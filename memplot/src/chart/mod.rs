@@ -20,7 +20,6 @@ use crate::figure::Figure;
 use crate::scale::ValueScale;
 use crate::stack;
 use crate::svg::{Anchor, SvgWriter};
-use crate::text_metrics::FONTS;
 
 /// Renders a figure as an SVG document with times in `zone`. The result depends on the arguments only.
 #[must_use]
@@ -51,29 +50,17 @@ pub fn render(figure: &Figure, size: Size, theme: Theme, zone: &TimeZone) -> Str
 
 /// Opens the document: descriptions for screen readers, dark colours, the background.
 fn open_document(drawing: &Drawing<'_>, size: Size) {
-    let (svg, figure) = (drawing.svg, drawing.figure);
-    let (width, height) = (size.width.to_string(), size.height.to_string());
-    svg.open(
-        "svg",
-        &[
-            ("xmlns", "http://www.w3.org/2000/svg"),
-            ("width", &width),
-            ("height", &height),
-            ("viewBox", &format!("0 0 {width} {height}")),
-            ("role", "img"),
-            ("aria-label", &format!("{}. {}", figure.title, figure.subtitle_line())),
-            ("font-family", &FONTS.replace('\'', "")),
-        ],
-    );
-    svg.element("title", &figure.title);
-    svg.element("desc", &figure.subtitle_line());
-    if drawing.theme == Theme::Auto {
+    let figure = drawing.figure;
+    let css = (drawing.theme == Theme::Auto).then(|| {
         let colours: BTreeSet<Option<usize>> =
             figure.series.iter().map(|one| one.colour).chain([None]).collect();
-        svg.style(&dark_mode_css(&colours));
-    }
-    let fill = crate::colour::hex(Role::Background.rgb(drawing.theme));
-    let class = Role::Background.fill();
-    svg.open("rect", &[("class", &class), ("width", &width), ("height", &height), ("fill", &fill)]);
-    svg.close("rect");
+        dark_mode_css(&colours)
+    });
+    let background = (&*Role::Background.fill(), Role::Background.rgb(drawing.theme));
+    drawing.svg.open_document(
+        (size.width, size.height),
+        (&figure.title, &figure.subtitle_line()),
+        css.as_deref(),
+        background,
+    );
 }

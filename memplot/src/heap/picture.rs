@@ -11,7 +11,7 @@ use crate::colour::{
 use crate::figure::{PART_SEPARATOR, Unit};
 use crate::format::{change, value, wrap_parts};
 use crate::svg::{Anchor, SvgWriter, TextRun};
-use crate::text_metrics::{FONTS, shortened, width};
+use crate::text_metrics::{shortened, width};
 
 /// The space around the drawing, in pixels.
 const MARGIN: f64 = 24.0;
@@ -74,33 +74,21 @@ fn document(
     body: &str,
 ) -> String {
     let svg = SvgWriter::new(size.width, size.height);
-    let (width, height) = (size.width.to_string(), size.height.to_string());
-    let subtitle = figure.subtitle.join(PART_SEPARATOR);
-    svg.open(
-        "svg",
-        &[
-            ("xmlns", "http://www.w3.org/2000/svg"),
-            ("width", &width),
-            ("height", &height),
-            ("viewBox", &format!("0 0 {width} {height}")),
-            ("role", "img"),
-            ("aria-label", &format!("{}. {subtitle}", figure.title)),
-            ("font-family", &FONTS.replace('\'', "")),
-        ],
-    );
-    svg.element("title", &figure.title);
-    svg.element("desc", &subtitle);
-    let paper = if theme == Theme::Dark { BACKGROUND.dark } else { BACKGROUND.light };
-    if theme == Theme::Auto {
+    let background = if theme == Theme::Dark { BACKGROUND.dark } else { BACKGROUND.light };
+    let css = (theme == Theme::Auto).then(|| {
         let mut css = format!("@media (prefers-color-scheme:dark){{.g{{fill:{}}}", hex(BACKGROUND.dark));
         for (class, rgb) in classes {
             let _ = write!(css, ".{class}{{fill:{}}}", hex(*rgb));
         }
         css.push('}');
-        svg.style(&css);
-    }
-    svg.open("rect", &[("class", "g"), ("width", &width), ("height", &height), ("fill", &hex(paper))]);
-    svg.close("rect");
+        css
+    });
+    svg.open_document(
+        (size.width, size.height),
+        (&figure.title, &figure.subtitle.join(PART_SEPARATOR)),
+        css.as_deref(),
+        ("g", background),
+    );
     format!("{}{body}</svg>\n", svg.finish())
 }
 

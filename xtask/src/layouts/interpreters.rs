@@ -23,6 +23,8 @@ pub struct Interpreter {
     pub free_threaded: bool,
     /// Built with `Py_DEBUG`.
     pub debug: bool,
+    /// Whether musl's loader loads it, and not glibc's, or none.
+    pub musl: bool,
     /// Whether an instance whose dict was asked for shows the collector that dict; `None` where it has no inline values.
     pub shows_dict: Option<bool>,
     /// The file that its runtime is in, then its extension modules.
@@ -71,7 +73,8 @@ impl Interpreter {
 }
 
 /// Version, ABI flags, the file that the runtime is mapped from (the shared library, or else the program), the folder of extension
-/// modules, and a difference that no debug information shows and distributions change: what an instance shows the collector.
+/// modules, a difference that no debug information shows and distributions change: what an instance shows the collector, and
+/// whether musl is loaded: its C library is its loader (`libc.so` or `ld-musl-x86_64.so.1`), and glibc's has a version in its name.
 const WHO: &str = r"
 import gc, os, sys
 class Plain: pass
@@ -85,6 +88,7 @@ folder = [p for p in sys.path if p.endswith('lib-dynload')]
 print(sys.hexversion, sys.abiflags or '-', sep='\n')
 print(found[0], (folder or [''])[0], sep='\n')
 print('-' if sys.version_info < (3, 13) else int(shows))
+print(int(any(name(path) == 'libc.so' or name(path).startswith('ld-musl') for path in maps)))
 ";
 
 /// All interpreters with what they say of themselves: pyenv's, the system's, and those that `tests/interpreters` fetched.
@@ -161,6 +165,7 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
     let mut files = vec![runtime.clone()];
     let folder = lines.next()?;
     let shows_dict = lines.next()?.parse().ok().map(|shows: u32| shows == 1);
+    let musl = lines.next()? == "1";
     let mut modules: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     modules.sort();
@@ -174,6 +179,7 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
         hexversion,
         free_threaded: flags.contains('t'),
         debug,
+        musl,
         shows_dict,
         roots: roots.map(Path::to_owned).collect(),
         files,

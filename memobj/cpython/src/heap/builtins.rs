@@ -225,6 +225,11 @@ macro_rules! declare_builtins {
                 match self { $(Self::$builtin { .. } => stringify!($visits) != "unknown",)+ }
             }
 
+            /// Whether the objects are functions that can be suspended, with a frame of their own.
+            pub const fn is_suspendable(self) -> bool {
+                matches!(self, Self::Generator | Self::Coroutine | Self::AsyncGenerator | Self::Greenlet)
+            }
+
             /// The content of the objects.
             pub const fn content(self) -> Content {
                 match self { $(Self::$builtin { .. } => Content::$content,)+ }

@@ -6,6 +6,7 @@ use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, Memo
 use common::units::Bytes;
 
 use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
+use crate::names::similar::last_part;
 
 /// Advice on growing objects.
 pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
@@ -24,7 +25,7 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         }
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.name.ends_with("Task") && has_ended(leak) => {
-            let kept = container.rsplit('.').next().unwrap_or(container);
+            let kept = last_part(container);
             let remove = match leak.growth_mode {
                 GrowthMode::Added => format!("{kept}.discard"),
                 GrowthMode::KeysSet => format!("lambda task: {kept}.pop(key)"),

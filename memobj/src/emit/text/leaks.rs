@@ -14,6 +14,7 @@ use super::code_lines::{adds, functions, removes};
 use super::tables::{span, whole};
 use crate::account::growth::GrowthCause;
 use crate::account::rows;
+use crate::names::similar::last_part;
 
 /// The columns of labels and of the text behind them.
 const LABEL: usize = 2;
@@ -175,11 +176,6 @@ fn display_name(name: &str) -> &str {
     name.strip_prefix("__main__.").unwrap_or(name)
 }
 
-/// The name of a type without its module.
-fn short(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
-}
-
 fn rate_of(per_minute: f64) -> String {
     if per_minute >= 10.0 { thousands(whole(per_minute.round())) } else { format!("{per_minute:.1}") }
 }
@@ -324,7 +320,8 @@ fn grows(leak: &Leak) -> String {
     let comes = |grown: &&common::record::TypeGrowth| {
         grown.name != leak.name && grown.objects_per_minute * 2.0 >= leak.objects_per_minute
     };
-    let others: Vec<&str> = leak.types.iter().filter(comes).map(|grown| short(&grown.name)).take(4).collect();
+    let others: Vec<&str> =
+        leak.types.iter().filter(comes).map(|grown| last_part(&grown.name)).take(4).collect();
     if others.is_empty() { how } else { format!("{how}; together with {}", others.join(", ")) }
 }
 
