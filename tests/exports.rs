@@ -31,7 +31,7 @@ fn export(file: &Path, args: &[&str]) -> Value {
 fn census_types(record: &Value) -> BTreeMap<String, (u64, u64)> {
     let rows = record["types"].as_array().unwrap().iter();
     rows.map(|row| {
-        (row["name"].as_str().unwrap().to_owned(), (number(row, "count"), number(row, "size_bytes")))
+        (row["type"].as_str().unwrap().to_owned(), (number(row, "count"), number(row, "size_bytes")))
     })
     .collect()
 }
@@ -48,6 +48,7 @@ struct HeapSnapshot {
 const OBJECT: u64 = 3;
 const SYNTHETIC: u64 = 9;
 const PROPERTY: u64 = 2;
+const WEAK: u64 = 6;
 
 impl HeapSnapshot {
     /// Reads it, and checks all numbers of it against each other.
@@ -85,7 +86,7 @@ impl HeapSnapshot {
         let ids: BTreeSet<u64> = snapshot.nodes.iter().map(|node| node[2]).collect();
         assert_eq!(ids.len(), snapshot.nodes.len(), "ids are unique");
         for [kind, name, to] in &snapshot.edges {
-            assert!(*kind <= 3 && to % 7 == 0 && to / 7 < snapshot.nodes.len() as u64);
+            assert!([0, 1, 2, 3, WEAK].contains(kind) && to % 7 == 0 && to / 7 < snapshot.nodes.len() as u64);
             assert!(*kind == 1 || (*name as usize) < snapshot.strings.len());
         }
         snapshot
@@ -172,6 +173,17 @@ fn heap_snapshot_has_the_census() {
             |edge: &&[u64; 3]| edge[0] == 0 && snapshot.strings[edge[1] as usize] == "visible_local";
         let local = snapshot.edges.iter().find(is_local).map(|edge| snapshot.name((edge[2] / 7) as usize));
         assert_eq!(local, Some("dict"), "{interpreter}: a local variable");
+        let lost = (0..snapshot.nodes.len()).find(|&node| snapshot.name(node) == "__main__.Lost").unwrap();
+        let node = (0..snapshot.nodes.len()).find(|&node| snapshot.name(node) == "(unreachable)").unwrap();
+        assert!(snapshot.edges(node).any(|(_, _, to)| to == lost), "{interpreter}");
+        let small = step(main, "small");
+        let to_small: Vec<u64> = (0..snapshot.nodes.len())
+            .filter(|&from| from != main)
+            .flat_map(|from| snapshot.edges(from))
+            .filter(|&(_, _, to)| to == small)
+            .map(|(kind, ..)| kind)
+            .collect();
+        assert_eq!(to_small, [WEAK], "{interpreter}: garbage keeps nothing alive");
         let properties = snapshot.edges.iter().filter(|edge| edge[0] == PROPERTY).count();
         assert!(properties > 1000, "{interpreter}");
     }

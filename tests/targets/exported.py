@@ -1,5 +1,6 @@
 """Holds known objects, and values that no export may contain."""
 
+import gc
 import time
 
 
@@ -29,6 +30,11 @@ def count(visible_default={"hunter2_default": "hunter2-value"}):
     return inner
 
 
+class Lost:
+    pass
+
+
+gc.disable()
 closure = count()
 sessions = {}
 last = None
@@ -36,6 +42,9 @@ for number in range(2000):
     last = sessions["hunter2_session_%d" % number] = Session(number, last)
 bot = Bot()
 small = {"hunter2_only": Session(0, None)}
+lost = Lost()
+lost.own, lost.shared = lost, small
+del lost
 
 
 def main():

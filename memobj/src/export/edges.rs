@@ -24,6 +24,18 @@ pub(super) enum Label {
     Property(u32),
     /// Another part, by the number of its name.
     Internal(u32),
+    /// A reference that keeps nothing alive, by the number of its name.
+    Weak(u32),
+}
+
+impl Label {
+    /// The number of its name; that of [`NO_NAME`](Strings::NO_NAME) for an item.
+    pub(super) fn name(self) -> u32 {
+        match self {
+            Self::Element(_) => Strings::NO_NAME,
+            Self::Context(name) | Self::Property(name) | Self::Internal(name) | Self::Weak(name) => name,
+        }
+    }
 }
 
 /// Reads edges.

@@ -87,7 +87,13 @@ pub(super) fn write<M: Memory>(
     }
     let position = |node: NodeId| u64::from(node.0) + 1;
     for node in (0..).map(NodeId).take(references.nodes()) {
-        reader.visit(node, &mut strings, |label, to| row.write(label, position(to)))?;
+        let is_garbage = |node: NodeId| graph.liveness(node) == Liveness::Garbage;
+        let from_garbage = node.index() < graph.objects() && is_garbage(node);
+        reader.visit(node, &mut strings, |label, to| {
+            // Garbage keeps nothing alive: without this it would share what others retain.
+            let label = if from_garbage && !is_garbage(to) { Label::Weak(label.name()) } else { label };
+            row.write(label, position(to))
+        })?;
     }
     for (index, &node) in (0..).zip(&unreachable) {
         row.write(Label::Element(index), position(node))?;
@@ -130,6 +136,7 @@ impl<W: Write> EdgeRow<'_, W> {
             Label::Element(index) => (1, index),
             Label::Property(name) => (2, name),
             Label::Internal(name) => (3, name),
+            Label::Weak(name) => (6, name),
         };
         writeln!(self.out, "{comma}{kind},{name},{}", position.saturating_mul(NODE_FIELDS))
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Strings that are kept; later ones are [`MORE`](Strings::MORE). About 100 MB.
+/// Strings that are kept; later ones are [`NO_NAME`](Strings::NO_NAME). About 100 MB.
 const MAX_STRINGS: usize = 1 << 20;
 
 /// Strings, each with its number.
@@ -14,12 +14,12 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// The number of a string for which there was no room.
-    const MORE: u32 = 0;
+    /// The number of the string in place of one that there is not, or for which there was no room.
+    pub(super) const NO_NAME: u32 = 0;
 
     /// A table with no string of its caller.
     pub(super) fn new() -> Self {
-        Self { numbers: HashMap::new(), list: vec!["(more names)".into()] }
+        Self { numbers: HashMap::new(), list: vec!["(no name)".into()] }
     }
 
     /// The number of a string, which is added if it is new.
@@ -34,7 +34,7 @@ impl Strings {
                 self.numbers.insert(text, number);
                 number
             }
-            _ => Self::MORE,
+            _ => Self::NO_NAME,
         }
     }
 
