@@ -31,7 +31,14 @@ def count(visible_default={"hunter2_default": "hunter2-value"}):
 
 
 class Lost:
-    pass
+    def __init__(self, shared):
+        self.own = self
+        self.shared = shared
+
+
+def lose(shared):
+    for _ in range(3):
+        Lost(shared)
 
 
 gc.disable()
@@ -42,9 +49,7 @@ for number in range(2000):
     last = sessions["hunter2_session_%d" % number] = Session(number, last)
 bot = Bot()
 small = {"hunter2_only": Session(0, None)}
-lost = Lost()
-lost.own, lost.shared = lost, small
-del lost
+lose(small)
 
 
 def main():
