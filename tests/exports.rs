@@ -135,7 +135,7 @@ fn heap_snapshot_has_the_census() {
         let file = folder.path().join("a.heapsnapshot");
         let process = start(interpreter);
         let record = export(&file, &["-p", &process.pid().to_string()]);
-        let snapshot = HeapSnapshot::read(&file);
+        let snapshot = &HeapSnapshot::read(&file);
         let types = snapshot.types();
         let census = census_types(&record);
         assert!(census.len() > 20, "{interpreter}: {record}");
