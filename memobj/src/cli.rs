@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Parser};
 use common::cli::{Failure, parse_interval};
 use common::record::Scope;
@@ -16,8 +16,8 @@ use memobj_cpython::runtime::LocateMethod;
 
 use self::help::{EXAMPLES, NOTES, USAGE};
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, MAX_PAUSE, NICE, StopPolicy,
-    Targets, TextOptions, WatchOptions,
+    CacheOptions, CensusOptions, Config, ExportFile, ExportFormat, Format, HeapFile, HolderOptions,
+    MAX_PAUSE, NICE, StopPolicy, Targets, TextOptions, WatchOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::named_processes;
@@ -98,11 +98,11 @@ pub struct Args {
     pub max_item: u64,
 
     /// Compare several censuses and report leaks: what grows, how fast, and who holds it
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "export", "diff_every"], help_heading = "What")]
     pub leaks: bool,
 
     /// Watch a container, named as --leaks and --holders print it: which lines add to it and remove from it, until Ctrl-C
-    #[arg(long, value_name = "HOLDER", conflicts_with_all = ["core", "snapshot", "command", "tree", "leaks", "interval", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
+    #[arg(long, value_name = "HOLDER", conflicts_with_all = ["core", "snapshot", "command", "tree", "leaks", "interval", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "export", "diff_every"], help_heading = "What")]
     pub watch_adds: Option<String>,
 
     /// How long to observe with --leaks [default: 60s] or --watch-adds
@@ -128,6 +128,10 @@ pub struct Args {
     /// Save the counted memory to FILE; it contains the program's data, so only its owner can read it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"], help_heading = "What")]
     pub save_snapshot: Option<PathBuf>,
+
+    /// Write the objects to FILE for another tool, by its ending: .heapsnapshot (Chrome DevTools, memlab); no values of the program
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(parse_export), conflicts_with_all = ["tree", "command", "interval", "count", "duration"], help_heading = "What")]
+    pub export: Option<ExportFile>,
 
     /// Rows per table
     #[arg(short, long, value_name = "ROWS", default_value = "20", help_heading = "Output")]
@@ -170,6 +174,17 @@ fn parse_pause(text: &str) -> Result<Duration, DurationError> {
         Err(DurationError::NotPositive(text)) if !text.trim().starts_with('-') => Ok(Duration::ZERO),
         parsed => parsed,
     }
+}
+
+/// Finds the format of an export by the ending of its name.
+fn parse_export(path: OsString) -> Result<ExportFile, String> {
+    let name = path.to_string_lossy();
+    let known = ExportFormat::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
+    let Some(&(_, format)) = known else {
+        let endings = ExportFormat::ENDINGS.map(|(ending, _)| ending);
+        return Err(format!("the ending of the name is the format: {}", endings.join(", ")));
+    };
+    Ok(ExportFile { format, path: path.into() })
 }
 
 /// Parses the name of a method of finding the interpreter.
@@ -218,6 +233,9 @@ impl Args {
             }
             Targets::Processes(pids) if pids.len() > 1 && self.save_snapshot.is_some() => {
                 return Err(Failure::new("a snapshot is of one process", "give one -p PID"));
+            }
+            Targets::Processes(pids) if pids.len() > 1 && self.export.is_some() => {
+                return Err(Failure::new("an export is of one process", "give one -p PID"));
             }
             Targets::Processes(pids) if pids.len() > 1 && self.watch_adds.is_some() => {
                 return Err(Failure::new("a container is of one process", "give one -p PID"));
@@ -275,6 +293,7 @@ impl Args {
                 // The search for leaks uses the account to explain a growing resident set. It needs a stop.
                 memory: self.memory || self.leaks && !self.no_stop,
                 save: self.save_snapshot,
+                export: self.export,
                 holders: holders.then_some(HolderOptions { retained: self.retained, why: self.why }),
                 watch: self.watch_adds.clone(),
                 caches: self.caches.then_some(CacheOptions { max_item_bytes: self.max_item }),
@@ -379,6 +398,10 @@ mod tests {
             &["-p", "1", "--tree", "--save-snapshot", "x"],
             &["-p", "1", "--max-pause", "1ms", "--save-snapshot", "x"],
             &["-p", "1", "-o", "x", "--format", "text"],
+            &["-p", "1", "--tree", "--export", "x.heapsnapshot"],
+            &["-p", "1", "-i", "1", "--export", "x.heapsnapshot"],
+            &["-p", "1", "--leaks", "--export", "x.heapsnapshot"],
+            &["-p", "1", "--export", "x.heap"],
             &["-p", "0"],
         ] {
             assert!(parse(args).is_err(), "{args:?}");

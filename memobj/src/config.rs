@@ -88,6 +88,8 @@ pub struct CensusOptions {
     pub memory: bool,
     /// Saves the copied memory to this file.
     pub save: Option<PathBuf>,
+    /// Writes the objects to a file for another tool.
+    pub export: Option<ExportFile>,
     /// Adds who holds the objects.
     pub holders: Option<HolderOptions>,
     /// Adds the program's caches.
@@ -98,6 +100,27 @@ pub struct CensusOptions {
     pub cmdline: bool,
     /// The nice value of the analysis, setpriority(2), if it is higher than that of the program. The copy has the program's.
     pub nice: u8,
+}
+
+/// A file for another tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its format, by the ending of its name.
+    pub format: ExportFormat,
+}
+
+/// Formats of other tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// A heap snapshot of V8: Chrome DevTools, memlab.
+    HeapSnapshot,
+}
+
+impl ExportFormat {
+    /// The formats with the endings of their files.
+    pub const ENDINGS: [(&'static str, Self); 1] = [(".heapsnapshot", Self::HeapSnapshot)];
 }
 
 /// The options of `--watch-adds`.

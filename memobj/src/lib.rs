@@ -13,6 +13,7 @@
 //! | account | [`account`] | the owner of each resident byte, once: Python, malloc, files, stacks, or unknown |
 //! | watch | [`watch`] | who writes to the count of a container: hardware watchpoints, and the code that runs at each hit |
 //! | leaks | [`leaks`] | growth from census to census, its holders, and whether anything is freed |
+//! | export | [`export`] | files that other tools open |
 //! | census | [`census`] | from a heap to the census of its objects |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
 //! | targets | [`named_processes`] | from the name of a program or script to its pid |
@@ -32,6 +33,7 @@ pub mod census;
 pub mod cli;
 pub mod config;
 pub mod emit;
+pub mod export;
 pub mod graph;
 pub mod holders;
 pub mod leaks;

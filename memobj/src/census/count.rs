@@ -32,6 +32,7 @@ use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
 use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::CensusOptions;
+use crate::export::export;
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
@@ -255,10 +256,13 @@ fn analyze_references<M: Memory>(
     threads: usize,
 ) -> Result<(Option<HolderSummary>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (options.holders.as_ref(), options.caches);
-    if holding.is_none() && caching.is_none() {
+    if holding.is_none() && caching.is_none() && options.export.is_none() {
         return Ok((None, None));
     }
     let holders = Holders::find(heap, walked, threads)?;
+    if let Some(to) = &options.export {
+        export(heap, &holders, to)?;
+    }
     let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
     let retained = retains.then(|| RetainedSizes::new(holders.graph())).transpose()?;
     let held = holding.map(|holding| summarize_holders(heap, &holders, retained.as_ref(), holding, kept));

@@ -19,6 +19,7 @@ Examples:
   memobj -- bot.py                        start a program with its .venv, count every 10 s
   memobj --no-interrupt -p 1234           pause no thread that waits in a system call
   memobj --max-pause 0 -p 1234            never pause it
+  memobj --export a.heapsnapshot -p 1234  the objects, for Chrome DevTools and memlab
   memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
 

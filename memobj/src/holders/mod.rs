@@ -27,6 +27,8 @@ use memobj_cpython::heap::walk::{HeapWalk, ObjectCount};
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
+use place_name::PlaceNamer;
+
 use crate::graph::{NodeId, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
@@ -127,6 +129,16 @@ impl<'w> Holders<'w> {
     /// The owner of an object.
     pub fn owner(&self, node: NodeId) -> Option<PlaceId> {
         self.owners.get(node.index()).copied()
+    }
+
+    /// The name of a root, and its module.
+    pub fn name_root<M: Memory>(
+        &self,
+        names: &mut NameReader<'_, '_, M>,
+        node: NodeId,
+    ) -> (Arc<str>, Option<Arc<str>>) {
+        let (graph, modules, threads) = (&self.graph, &self.modules, &self.threads);
+        PlaceNamer { graph, modules, threads, names }.root(node)
     }
 
     /// Totals by holder: every object once.

@@ -6,6 +6,7 @@
 use memobj_cpython::layout::flags;
 use std::sync::Arc;
 
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::instance::{InlineValues, read_dict_slot};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::encoding::InstanceAttributes;
@@ -54,6 +55,33 @@ impl<M: Memory> NameReader<'_, '_, M> {
             let _ = keys.read_entries(memory, |key, _| {
                 found.extend(self.text(key).filter(|_| !key.is_null()));
             });
+        }
+        found
+    }
+
+    /// Whether the objects of a type may have a [namespace](Self::namespace).
+    pub fn has_namespace(of: &Type) -> bool {
+        matches!(of.kind, Some(Builtin::Module | Builtin::Type))
+            || of.dictoffset != 0
+            || of.flags & flags::MANAGED_DICT != 0
+    }
+
+    /// The dict of a module, a class or an instance: its keys are names, not data.
+    pub fn namespace(&mut self, at: Addr) -> Option<Addr> {
+        let of = self.type_of(at)?;
+        let mut found = None;
+        let mut each = |to: Addr, reference: Reference| {
+            if reference == Reference::Internal {
+                found = Some(to);
+            }
+        };
+        match of.kind {
+            Some(Builtin::Module) => {
+                let dict = (self.python.layout.module_object.md_dict, Reference::Internal);
+                self.visit_fields(at, [dict], &mut each);
+            }
+            Some(Builtin::Type) => self.visit_type(at, &mut each),
+            _ => self.visit_instance(at, &of, &mut each),
         }
         found
     }
