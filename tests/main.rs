@@ -50,6 +50,7 @@ mod oracle;
 mod other_users;
 mod packages;
 mod page;
+mod partial_copies;
 mod paths;
 mod pipes;
 mod records;

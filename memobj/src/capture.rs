@@ -12,7 +12,6 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use common::priority;
 use common::record::{CaptureMethod, LeaksRecord, LiveReason, WritesRecord};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
@@ -31,6 +30,8 @@ use crate::census::clock::{clocks_at, read_clocks};
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
+use crate::low_priority::at_low_priority;
+use crate::partial_copy::KnownPages;
 use crate::watch::holder::WatchedHolder;
 use crate::watch::watch_writes;
 
@@ -46,9 +47,6 @@ const LIVE_CACHE: u64 = 256 << 20;
 /// Attempts to find a running process in a consistent state, and the pause between them.
 const MAX_ATTEMPTS: u32 = 10;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
-
-/// The stack of the thread of an analysis: as large as a main thread's by default.
-const STACK_BYTES: usize = 8 << 20;
 
 /// Takes censuses. Tests have a source of their own.
 pub trait CensusSource {
@@ -84,6 +82,12 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
+    /// Whether the next copy leaves out pages that the census before did not read.
+    #[must_use]
+    pub fn leaves_out_pages(&self) -> bool {
+        self.attached.as_ref().is_some_and(|attached| attached.pages.are_some_unneeded())
+    }
+
     /// Watches for `limit` at most, while `goes_on`, who adds to the leaks that were found last. Returns the findings with that.
     pub fn watch_additions(
         &mut self,
@@ -109,7 +113,7 @@ impl ProcessState {
         holder: &WatchedHolder,
         goes_on: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<WritesRecord, Error> {
-        let AttachedPython { target, python } =
+        let AttachedPython { target, python, .. } =
             self.attached.as_ref().ok_or_else(|| Error::exited(Stage::WATCH, "the process has exited"))?;
         watch_writes(target, python, holder, goes_on)
     }
@@ -120,13 +124,14 @@ impl ProcessState {
 struct AttachedPython {
     target: Target,
     python: DetectedPython,
+    pages: KnownPages,
 }
 
 impl AttachedPython {
     fn attach(pid: u32, options: &CensusOptions, files: &ElfCache) -> Result<Self, Error> {
         let target = Target::attach(pid)?;
         let python = detect(&target, options.locate, files)?;
-        Ok(Self { target, python })
+        Ok(Self { target, python, pages: KnownPages::default() })
     }
 }
 
@@ -162,7 +167,7 @@ impl CensusSource for Capturer {
         let mut leaks = state.leaks.as_mut();
         // A snapshot includes it, so that it yields the same account.
         attached.target.record_residence(options.memory || options.save.is_some());
-        let census = match self.copy_and_count(&mut attached, options, leaks.as_deref_mut(), begun) {
+        let census = match self.count_whole(&mut attached, options, leaks.as_deref_mut(), begun) {
             Err(error) if error.out_of_memory && options.save.is_none() => {
                 // Memory is short, and the buffers are too small: give them back.
                 self.buffers = CopyBuffer::default();
@@ -210,40 +215,60 @@ struct NoCopy {
 }
 
 impl Capturer {
-    /// Copies the memory of the process and counts the copy, or says why the process must be read while it runs.
-    fn copy_and_count(
+    /// Copies the pages of the process that are needed and counts the copy. If one was needed that it lacks, drops the census and takes
+    /// another one, in the end of all pages. Or says why the process must be read while it runs.
+    fn count_whole(
         &mut self,
         attached: &mut AttachedPython,
         options: &CensusOptions,
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Result<Census, NoCopy>, Error> {
-        let (limit, interrupts) = match options.stop {
-            StopPolicy::Never => {
-                return Ok(Err(NoCopy { reason: LiveReason::Asked, paused: Duration::ZERO }));
+        if options.stop == StopPolicy::Never {
+            return Ok(Err(NoCopy { reason: LiveReason::Asked, paused: Duration::ZERO }));
+        }
+        let mut pauses = Pauses::default();
+        let mut dropped = 0;
+        loop {
+            attached.pages.choose(&mut attached.target, &attached.python, options, dropped);
+            let leaks = leaks.as_deref_mut();
+            match self.copy_and_count(attached, &mut pauses, options, leaks, begun) {
+                Err(error) if error.missed_pages => dropped += 1,
+                census => return census,
             }
-            StopPolicy::Always => {
-                let stopped = self.stop_and_count(attached, None, Pauses::default(), options, leaks, begun);
-                return stopped.map(Ok);
-            }
-            StopPolicy::IfAwake { at_most, interrupts } => (at_most, interrupts),
+        }
+    }
+
+    /// Copies the memory of the process once and counts the copy, or says why the process must be read while it runs. Adds to `pauses`.
+    fn copy_and_count(
+        &mut self,
+        attached: &mut AttachedPython,
+        pauses: &mut Pauses,
+        options: &CensusOptions,
+        mut leaks: Option<&mut LeakTracker>,
+        begun: Instant,
+    ) -> Result<Result<Census, NoCopy>, Error> {
+        let StopPolicy::IfAwake { at_most: limit, interrupts } = options.stop else {
+            return self.stop_and_count(attached, None, pauses, options, leaks, begun).map(Ok);
         };
-        let (mut pauses, mut reason) = (Pauses::default(), LiveReason::MaxPause);
-        if let Some(census) = self.count_asleep(attached, pauses, options, leaks.as_deref_mut(), begun)? {
+        let mut reason = LiveReason::MaxPause;
+        if let Some(census) = self.count_asleep(attached, *pauses, options, leaks.as_deref_mut(), begun)? {
             return Ok(Ok(census));
         }
         if limit != Some(Duration::ZERO) {
             // Half of the time is left for the stop of all threads, if that is permitted.
-            let longest = limit.map(|limit| if interrupts { limit / 2 } else { limit });
+            let longest = limit.map(|limit| {
+                let left = limit.saturating_sub(pauses.total);
+                if interrupts { left / 2 } else { left }
+            });
             let gentle =
-                self.count_gently(attached, longest, &mut pauses, options, leaks.as_deref_mut(), begun)?;
+                self.count_gently(attached, longest, pauses, options, leaks.as_deref_mut(), begun)?;
             if let Some(census) = gentle {
                 return Ok(Ok(census));
             }
             if interrupts {
                 match self.stop_and_count(attached, limit, pauses, options, leaks.as_deref_mut(), begun) {
                     Err(error) if limit.is_some() && error.paused_in_vain.is_some() => {
-                        pauses.total = error.paused_in_vain.unwrap_or_default();
                         if error.no_watchdog {
                             reason = LiveReason::Watchdog;
                         }
@@ -255,7 +280,7 @@ impl Capturer {
             }
         }
         if !pauses.total.is_zero()
-            && let Some(census) = self.count_asleep(attached, pauses, options, leaks, begun)?
+            && let Some(census) = self.count_asleep(attached, *pauses, options, leaks, begun)?
         {
             return Ok(Ok(census));
         }
@@ -266,62 +291,65 @@ impl Capturer {
     /// those before, in vain.
     fn count_asleep(
         &mut self,
-        AttachedPython { target, python }: &mut AttachedPython,
+        attached: &mut AttachedPython,
         pauses: Pauses,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
+        let python = &attached.python;
         let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
-        let Some(still) = target.freeze_asleep(&mut self.buffers, is_consistent)? else { return Ok(None) };
+        let still = attached.target.freeze_asleep(&mut self.buffers, is_consistent)?;
+        let Some(still) = still else { return Ok(None) };
         let context = CaptureContext::paused(CaptureMethod::Quiet, pauses, begun);
-        self.count_one_copy(still, python, context, options, leaks)
+        self.count_one_copy(still, attached, context, options, leaks)
     }
 
     /// Pauses the threads that run, copies the memory of the process, and counts the copy. `None` if other threads would have to be paused
     /// for that, or if `longest` does not suffice. Adds to `pauses`.
     fn count_gently(
         &mut self,
-        AttachedPython { target, python }: &mut AttachedPython,
+        attached: &mut AttachedPython,
         longest: Option<Duration>,
         pauses: &mut Pauses,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
+        let python = &attached.python;
         let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
         let limits = StopLimits { stop: STOP_LIMIT, pause: longest };
-        let (still, new_pauses) = target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
+        let (still, new_pauses) = attached.target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
         *pauses += new_pauses;
         let Some(still) = still else { return Ok(None) };
         // All its threads may have fallen asleep meanwhile.
         let method = if new_pauses.count == 0 { CaptureMethod::Quiet } else { CaptureMethod::Gentle };
         let context = CaptureContext::paused(method, *pauses, begun);
-        self.count_one_copy(still, python, context, options, leaks)
+        self.count_one_copy(still, attached, context, options, leaks)
     }
 
     /// Counts a copy. `None` if its data do not hold together.
     fn count_one_copy(
         &mut self,
         still: FrozenProcess,
-        python: &DetectedPython,
+        attached: &mut AttachedPython,
         context: CaptureContext<'_>,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
     ) -> Result<Option<Census>, Error> {
-        match self.count_copy(still, python, context, options, leaks) {
+        match self.count_copy(still, attached, context, options, leaks) {
             Err(error) if error.stage == stage::LAYOUT => Ok(None),
             census => census.map(Some),
         }
     }
 
     /// Stops the process outside of a garbage collection, copies its memory, lets it run, and counts the copy. `pauses` are those before, in
-    /// vain.
+    /// vain, and become all of them.
     fn stop_and_count(
         &mut self,
-        AttachedPython { target, python }: &mut AttachedPython,
+        attached: &mut AttachedPython,
         longest: Option<Duration>,
-        mut pauses: Pauses,
+        pauses: &mut Pauses,
         options: &CensusOptions,
         mut leaks: Option<&mut LeakTracker>,
         begun: Instant,
@@ -330,8 +358,9 @@ impl Capturer {
         loop {
             let left = longest.map(|longest| longest.saturating_sub(pauses.total));
             let limits = StopLimits { stop: limit, pause: left };
-            let frozen = target.freeze(&mut self.buffers, limits, |memory| !is_collecting(memory, python));
-            let still = match frozen {
+            let python = &attached.python;
+            let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+            let still = match attached.target.freeze(&mut self.buffers, limits, is_consistent) {
                 // On a busy machine a thread may have to wait for a processor before it stops.
                 Err(error) if longest.is_none() && error.paused_in_vain.is_some() && limit < MAX_STOP => {
                     pauses.total += error.paused_in_vain.unwrap_or_default();
@@ -340,18 +369,18 @@ impl Capturer {
                     continue;
                 }
                 Err(error) => {
-                    let paused_in_vain = error.paused_in_vain.map(|in_vain| in_vain + pauses.total);
-                    return Err(Error { paused_in_vain, ..error });
+                    pauses.total += error.paused_in_vain.unwrap_or_default();
+                    return Err(error);
                 }
                 Ok(still) => still,
             };
-            pauses += Pauses {
+            *pauses += Pauses {
                 count: still.copy.stops,
                 total: still.copy.pause.unwrap_or_default(),
                 cut_short: still.copy.cut_short,
             };
-            let context = CaptureContext::paused(CaptureMethod::Stopped, pauses, begun);
-            match self.count_copy(still, python, context, options, leaks.as_deref_mut()) {
+            let context = CaptureContext::paused(CaptureMethod::Stopped, *pauses, begun);
+            match self.count_copy(still, attached, context, options, leaks.as_deref_mut()) {
                 Err(error) if error.stage == stage::LAYOUT && pauses.count < MAX_COPIES * MAX_STOPS => {}
                 census => return census,
             }
@@ -361,11 +390,11 @@ impl Capturer {
     /// Counts a copy, and keeps its buffer for the next one. `context` says how it was made.
     ///
     /// # Errors
-    /// At the stage [`stage::LAYOUT`] if the data do not hold together.
+    /// At the stage [`stage::LAYOUT`] if the data do not hold together. [`Error::missed_pages`] if they lack a page.
     fn count_copy(
         &mut self,
         mut still: FrozenProcess,
-        python: &DetectedPython,
+        AttachedPython { python, pages, .. }: &mut AttachedPython,
         context: CaptureContext<'_>,
         options: &CensusOptions,
         leaks: Option<&mut LeakTracker>,
@@ -389,32 +418,10 @@ impl Capturer {
             let memory = AnyMemory::Frozen(&still.memory);
             count_objects(&memory, &still.info, python, runtime, context, options, leaks)
         });
+        let census = pages.check(&still.memory, census);
         self.buffers = still.memory.into_buffers();
         census
     }
-}
-
-/// Runs the analysis at the priority of `options`. On a thread of its own: without a privilege a thread cannot raise its priority again, and the
-/// next copy must not wait. Threads that it starts inherit the priority.
-fn at_low_priority<T: Send>(
-    options: &CensusOptions,
-    work: impl FnOnce() -> Result<T, Error> + Send,
-) -> Result<T, Error> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("analysis".into()).stack_size(STACK_BYTES);
-        let work = || {
-            priority::lower(options.nice.into());
-            work()
-        };
-        let thread = thread.spawn_scoped(scope, work).map_err(|error| {
-            let hint = "raise the limits (ulimit -u, -v)";
-            Error {
-                out_of_memory: true,
-                ..Error::new(stage::HEAP, format!("cannot start a thread: {error}"), hint)
-            }
-        })?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// Whether a garbage collection is under way.
@@ -459,7 +466,7 @@ fn find_and_count<'s>(
 
 /// Counts a process while it runs.
 fn count_live(
-    AttachedPython { target, python }: &AttachedPython,
+    AttachedPython { target, python, .. }: &AttachedPython,
     NoCopy { reason, paused }: NoCopy,
     options: &CensusOptions,
     leaks: Option<&mut LeakTracker>,

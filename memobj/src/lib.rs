@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | config | [`config`] | the configuration of a run, resolved once from the arguments |
-//! | parts | [`arguments`], [`object_sum`] | the arguments of a process; objects summed up by name |
+//! | parts | [`arguments`], [`object_sum`], `low_priority` | the arguments of a process; objects summed up by name; the priority of an analysis |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | object graph | [`object_graph`] | the objects of a heap as a graph, and its roots |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
@@ -15,6 +15,7 @@
 //! | leaks | [`leaks`] | growth from census to census, its holders, and whether anything is freed |
 //! | export | [`export`] | files that other tools open |
 //! | census | [`census`] | from a heap to the census of its objects |
+//! | partial copies | `partial_copy` | copies without the pages that a census does not read, and what becomes of a census that misses one |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
 //! | targets | [`named_processes`] | from the name of a program or script to its pid |
 //! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
@@ -37,10 +38,12 @@ pub mod export;
 pub mod graph;
 pub mod holders;
 pub mod leaks;
+mod low_priority;
 pub mod named_processes;
 pub mod names;
 pub mod object_graph;
 pub mod object_sum;
+mod partial_copy;
 pub mod run;
 pub mod survivors;
 pub mod watch;

@@ -51,6 +51,8 @@ pub struct Error {
     pub paused_in_vain: Option<Duration>,
     /// Whether it was not paused because no watchdog could be started.
     pub no_watchdog: bool,
+    /// Whether a page was needed that had been left out of the copy. The next copy has it.
+    pub missed_pages: bool,
 }
 
 impl Error {
@@ -66,6 +68,7 @@ impl Error {
             out_of_memory: false,
             paused_in_vain: None,
             no_watchdog: false,
+            missed_pages: false,
         }
     }
 

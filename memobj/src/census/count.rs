@@ -193,7 +193,8 @@ pub(crate) fn count_objects(
     };
     let types = types(&walked, coverage, options.scope);
     let mut census = Census { record, types, memory: process_memory, held, caches, watched };
-    if let Some(leaks) = leaks {
+    // Without some pages the census will be dropped.
+    if let Some(leaks) = leaks.filter(|_| !memory.has_missed()) {
         track_leaks(&heap, walked, leaks, &census, context.at, threads)?;
     }
     census.record.duration_seconds = Some(context.begun.elapsed().as_secs_f64());
@@ -221,8 +222,14 @@ fn track_leaks<M: Memory>(
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
         unread_frames_of: census.record.coverage.as_ref().map(|of| &*of.unread_frames_of).unwrap_or_default(),
     };
-    let generations = leaks.observe(heap, &holders, context)?;
+    let before = heap.memory.is_partial().then(|| leaks.checkpoint());
+    let observed = leaks.observe(heap, &holders, context);
     drop(holders);
+    if let Some(before) = before.filter(|_| heap.memory.has_missed()) {
+        leaks.restore(before);
+        return Ok(());
+    }
+    let generations = observed?;
     leaks.keep(walked.index, walked.heap, generations);
     Ok(())
 }

@@ -19,7 +19,7 @@ pub const NEW_MODULES: &str = "sys.modules";
 pub struct NameId(pub u32);
 
 /// Names and their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct NameTable {
     list: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, NameId>,
@@ -75,7 +75,7 @@ impl HistoryRow {
 }
 
 /// The objects of each place and type, in every census.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     places: NameTable,
     types: NameTable,

@@ -90,7 +90,7 @@ pub struct LeakTracker {
 }
 
 /// What is needed to watch who adds to the leaks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Watchable {
     /// Where the counts of the containers are, by the number of the leak.
     counts: Vec<(usize, Addr)>,
@@ -257,6 +257,30 @@ impl LeakTracker {
                 leak.additions = self.additions.report(at);
             }
         }
+    }
+
+    /// What [`observe`](Self::observe) changes, to [`restore`](Self::restore) it if that census is dropped.
+    pub fn checkpoint(&self) -> Self {
+        Self {
+            survivors: Survivors::default(),
+            history: self.history.clone(),
+            first: self.first,
+            moments: self.moments.clone(),
+            totals: self.totals.clone(),
+            rss: self.rss.clone(),
+            threads: self.threads.clone(),
+            first_account: self.first_account.clone(),
+            report: self.report.clone(),
+            watchable: self.watchable.clone(),
+            additions: AdditionWatch::default(),
+        }
+    }
+
+    /// Forgets all that was observed since the checkpoint.
+    pub fn restore(&mut self, checkpoint: Self) {
+        let survivors = std::mem::take(&mut self.survivors);
+        let additions = std::mem::take(&mut self.additions);
+        *self = Self { survivors, additions, ..checkpoint };
     }
 
     /// Keeps the objects of this census for the next one.

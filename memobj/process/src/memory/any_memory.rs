@@ -52,4 +52,18 @@ impl Memory for AnyMemory<'_> {
             Self::Other(memory) => memory.written_regions(),
         }
     }
+
+    fn is_partial(&self) -> bool {
+        match self {
+            Self::Frozen(memory) => memory.is_partial(),
+            Self::Other(memory) => memory.is_partial(),
+        }
+    }
+
+    fn has_missed(&self) -> bool {
+        match self {
+            Self::Frozen(memory) => memory.has_missed(),
+            Self::Other(memory) => memory.has_missed(),
+        }
+    }
 }

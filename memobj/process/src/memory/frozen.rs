@@ -3,17 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::page_index::{PageIndex, PageUse};
 use super::ranges::{merge_nearby, merge_overlapping};
 use super::{CopyBuffer, FilePart, Memory, PAGE_SIZE, Unreadable};
 use crate::addr::Addr;
 
-const PAGE_BITS: u32 = PAGE_SIZE.ilog2();
-/// A leaf of the index spans 16 MiB of addresses.
-const LEAF_BITS: u32 = 24;
-/// Pages of a leaf.
-const LEAF: usize = 1 << (LEAF_BITS - PAGE_BITS);
-/// Addresses of a user's process on x86-64 have 47 bits; mmap(2) returns higher ones only to programs that ask for them.
-const ADDRESS_BITS: u32 = 47;
 const ZEROS: &[u8; PAGE_SIZE] = &[0; PAGE_SIZE];
 
 /// Consecutive pages that were copied.
@@ -54,10 +48,9 @@ pub enum Backing {
 pub struct FrozenMemory {
     bytes: CopyBuffer,
     runs: Vec<CopiedRun>,
-    /// The number of the leaf of each 16 MiB of addresses; 0 is the empty leaf. The kernel allocates only the pages of it that are used.
-    top: Vec<u32>,
-    /// The number of each page in `bytes`, counted from 1, by leaf and page; 0 for none.
-    leaves: Vec<u32>,
+    /// Pages that were left out of the copy.
+    skipped: Vec<Range<Addr>>,
+    index: PageIndex,
     uncopied: Vec<Uncopied>,
     regions: Vec<Range<Addr>>,
 }
@@ -72,10 +65,13 @@ impl FrozenMemory {
     /// The offset of `at` in `bytes`, if its page was copied.
     #[inline]
     fn offset_of(&self, at: Addr) -> Option<usize> {
-        let leaf = *self.top.get(usize::try_from(at.0 >> LEAF_BITS).ok()?)? as usize;
-        let page = (at.0 >> PAGE_BITS) as usize & (LEAF - 1);
-        let number = *self.leaves.get(leaf * LEAF + page)? as usize;
-        Some((number.checked_sub(1)? << PAGE_BITS) | at.page_offset())
+        self.index.offset_of(at)
+    }
+
+    /// The pages that were read so far and that were not.
+    #[must_use]
+    pub fn usage(&self) -> PageUse {
+        self.index.usage()
     }
 
     fn uncopied_at(&self, at: Addr) -> Option<&Uncopied> {
@@ -98,6 +94,9 @@ impl FrozenMemory {
     fn read_scattered(&self, at: Addr, into: &mut [u8]) -> Option<()> {
         at.page_parts(into).try_for_each(|(at, part)| {
             self.read_copied(at, part).or_else(|| {
+                if self.index.is_skipped(at) {
+                    return None;
+                }
                 let uncopied = self.uncopied_at(at)?;
                 match &uncopied.backing {
                     Backing::Zeros => part.fill(0),
@@ -141,10 +140,15 @@ impl FrozenMemory {
             end = end.max(uncopied.range.end);
             fits
         });
-        let copied = self.runs.iter().map(|run| run.at..run.end());
+        let copied = self.written();
         self.regions =
             merge_overlapping(copied.chain(uncopied.iter().map(|part| part.range.clone())).collect());
         self.uncopied = uncopied;
+    }
+
+    /// The pages that were written to.
+    fn written(&self) -> impl Iterator<Item = Range<Addr>> {
+        self.runs.iter().map(|run| run.at..run.end()).chain(self.skipped.iter().cloned())
     }
 
     /// The number of copied bytes.
@@ -176,6 +180,9 @@ impl Memory for FrozenMemory {
             let bytes = self.bytes.get(offset..).filter(|_| (1..=further).all(is_adjacent))?;
             return bytes.get(..length);
         }
+        if self.index.is_skipped(at) {
+            return None;
+        }
         let uncopied = self.uncopied_at(at)?;
         match &uncopied.backing {
             // Within one page, since the next one may have been copied.
@@ -192,8 +199,15 @@ impl Memory for FrozenMemory {
     fn written_regions(&self) -> Vec<Range<Addr>> {
         let is_program = |part: &&Uncopied| matches!(&part.backing, Backing::File(file) if file.is_program());
         let files = self.uncopied.iter().filter(is_program);
-        let copied = self.runs.iter().map(|run| run.at..run.end());
-        merge_nearby(copied.chain(files.map(|part| part.range.clone())).collect(), &self.regions)
+        merge_nearby(self.written().chain(files.map(|part| part.range.clone())).collect(), &self.regions)
+    }
+
+    fn is_partial(&self) -> bool {
+        !self.skipped.is_empty()
+    }
+
+    fn has_missed(&self) -> bool {
+        self.index.has_missed()
     }
 }
 
@@ -208,13 +222,14 @@ pub struct CopyBuilder {
     bytes: CopyBuffer,
     used: usize,
     runs: Vec<CopiedRun>,
+    skipped: Vec<Range<Addr>>,
 }
 
 impl CopyBuilder {
     /// Begins a copy in a prepared buffer.
     #[must_use]
     pub const fn new(bytes: CopyBuffer) -> Self {
-        Self { bytes, used: 0, runs: Vec::new() }
+        Self { bytes, used: 0, runs: Vec::new(), skipped: Vec::new() }
     }
 
     /// Reserves the bytes of the pages from `at` (a page's first address) on, for the caller to write. They hold bytes of earlier copies.
@@ -230,6 +245,11 @@ impl CopyBuilder {
             None => self.runs.push(CopiedRun { at, pages }),
         }
         Ok(bytes)
+    }
+
+    /// Leaves these pages out of the copy: reading them is an error.
+    pub fn skip(&mut self, pages: Range<Addr>) {
+        self.skipped.push(pages);
     }
 
     /// The last `bytes` bytes that were reserved; `None` if there are fewer.
@@ -252,26 +272,16 @@ impl CopyBuilder {
     /// Finishes the copy; for `uncopied` see [`FrozenMemory::set_uncopied`].
     #[must_use]
     pub fn finish(self, uncopied: Vec<Uncopied>) -> FrozenMemory {
-        let mut top = vec![0_u32; 1 << (ADDRESS_BITS - LEAF_BITS)];
-        let mut leaves = vec![0_u32; LEAF];
-        let mut number = 0_u32;
+        let mut index = PageIndex::new();
+        let mut first = 1_u32;
         for run in &self.runs {
-            for page in 0..run.pages as u64 {
-                number = number.saturating_add(1);
-                let at = run.at.plus(page << PAGE_BITS);
-                let Some(leaf) = top.get_mut((at.0 >> LEAF_BITS) as usize) else { continue };
-                if *leaf == 0 {
-                    *leaf = u32::try_from(leaves.len() / LEAF).unwrap_or(0);
-                    leaves.resize(leaves.len() + LEAF, 0);
-                }
-                let entry = *leaf as usize * LEAF + ((at.0 >> PAGE_BITS) as usize & (LEAF - 1));
-                if let Some(entry) = leaves.get_mut(entry) {
-                    *entry = number;
-                }
-            }
+            index.add(run.at, run.pages, first);
+            first = first.saturating_add(u32::try_from(run.pages).unwrap_or(u32::MAX));
         }
-        let (bytes, runs) = (self.bytes, self.runs);
-        let mut frozen = FrozenMemory { bytes, runs, top, leaves, uncopied: Vec::new(), regions: Vec::new() };
+        self.skipped.iter().for_each(|pages| index.skip(pages));
+        let Self { bytes, runs, skipped, .. } = self;
+        let mut frozen =
+            FrozenMemory { bytes, runs, skipped, index, uncopied: Vec::new(), regions: Vec::new() };
         frozen.set_uncopied(uncopied);
         frozen
     }
@@ -401,5 +411,33 @@ mod tests {
         );
         assert!(frozen.read_u8(MAPPED.plus(PAGE_SIZE as u64)).is_err());
         assert_eq!(frozen.read_u16(ANONYMOUS.plus(PAGE_SIZE as u64 - 1)), Ok(0x0301));
+    }
+    #[test]
+    fn skipped_pages_are_missed_and_never_zeros() {
+        let (frozen, page) = (skipping_one(), PAGE_SIZE as u64);
+        let end = ANONYMOUS.plus(8 * page);
+        assert!(frozen.is_partial() && frozen.copied_bytes() == page && frozen.regions() == [ANONYMOUS..end]);
+        assert_eq!(frozen.written_regions(), [ANONYMOUS..ANONYMOUS.plus(3 * page)]);
+        assert_eq!((frozen.read_u8(ANONYMOUS), frozen.read_u8(ANONYMOUS.plus(3 * page))), (Ok(1), Ok(0)));
+        assert!(!frozen.has_missed());
+        // Also by a read that begins before it, or that may borrow.
+        for (at, length) in [(page, 8), (page - 4, 8), (2 * page, 1), (0, 2 * PAGE_SIZE)] {
+            let frozen = skipping_one();
+            let at = ANONYMOUS.plus(at);
+            assert!(frozen.slice(at, length).is_none() && frozen.has_missed(), "{at}");
+            let frozen = skipping_one();
+            assert!(frozen.read(at, &mut vec![0; length]).is_err() && frozen.has_missed(), "{at}");
+            assert!(!frozen.usage().missed.is_empty());
+        }
+    }
+
+    fn skipping_one() -> FrozenMemory {
+        let mut buffers = CopyBuffer::new();
+        buffers.prepare(PAGE_SIZE).unwrap();
+        let mut builder = CopyBuilder::new(buffers);
+        builder.pages(ANONYMOUS, 1).unwrap().fill(1);
+        builder.skip(ANONYMOUS.plus(PAGE_SIZE as u64)..ANONYMOUS.plus(3 * PAGE_SIZE as u64));
+        let range = ANONYMOUS..ANONYMOUS.plus(8 * PAGE_SIZE as u64);
+        builder.finish(vec![Uncopied { range, backing: Backing::Zeros }])
     }
 }

@@ -8,7 +8,7 @@ use crate::addr::Addr;
 const NEAR: u64 = 1 << 20;
 
 /// Sorts ranges and merges those that touch or overlap.
-pub(super) fn merge_overlapping(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
+pub fn merge_overlapping(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
     ranges.sort_by_key(|range| (range.start, range.end));
     merge(ranges, |last, next| next.start <= last.end)
 }

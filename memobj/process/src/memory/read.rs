@@ -54,6 +54,16 @@ pub trait Memory: Sync {
         self.regions().to_vec()
     }
 
+    /// Whether pages were left out of a copy; see [`has_missed`](Self::has_missed).
+    fn is_partial(&self) -> bool {
+        false
+    }
+
+    /// Whether a read failed because its page was left out of a copy. Then nothing that was read can be relied on.
+    fn has_missed(&self) -> bool {
+        false
+    }
+
     /// Reads one byte.
     ///
     /// # Errors
@@ -152,6 +162,14 @@ impl<M: Memory + ?Sized> Memory for &M {
 
     fn written_regions(&self) -> Vec<Range<Addr>> {
         (**self).written_regions()
+    }
+
+    fn is_partial(&self) -> bool {
+        (**self).is_partial()
+    }
+
+    fn has_missed(&self) -> bool {
+        (**self).has_missed()
     }
 }
 

@@ -17,6 +17,7 @@ use super::copy_source::{Copied, CopyError, CopySource, readable};
 use super::cpu_quota::CpuQuota;
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
 use super::mapped_files::MappedFiles;
+use super::page_choice::PageChoice;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
 use super::procfs;
@@ -26,7 +27,9 @@ use super::stopped::StoppedProcess;
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
-use crate::memory::{Backing, CopyBuffer, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby};
+use crate::memory::{
+    Backing, CopyBuffer, CopyBuilder, LazyCopy, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby,
+};
 
 /// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);
@@ -52,6 +55,7 @@ pub struct Target {
     /// Nanoseconds that the last copy took for a mebibyte.
     rate: u64,
     pub(super) records_residence: bool,
+    pages: PageChoice,
 }
 
 /// How long a process may be paused.
@@ -88,12 +92,25 @@ impl Target {
         let (info, image) = read_process(pid)?;
         let memory = open_memory(&info)?;
         let files = MappedFiles::default().reopened(&info);
-        Ok(Self { info, image, memory, files, rate: FIRST_RATE, records_residence: false })
+        Ok(Self {
+            info,
+            image,
+            memory,
+            files,
+            rate: FIRST_RATE,
+            records_residence: false,
+            pages: PageChoice::default(),
+        })
     }
 
     /// Chooses whether copies record where the pages were. That adds some 25 ms per resident GiB to the pause.
     pub const fn record_residence(&mut self, wanted: bool) {
         self.records_residence = wanted;
+    }
+
+    /// Chooses which pages the next copies leave out. Reading one of them in a copy is an error ([`Memory::has_missed`]).
+    pub fn choose_pages(&mut self, pages: PageChoice) {
+        self.pages = pages;
     }
 
     /// Reads its mappings and sizes again.
@@ -124,7 +141,7 @@ impl Target {
     #[must_use]
     pub fn estimate(&self) -> Estimate {
         let mut bytes = 0_u64;
-        self.scan(|_| true, |pages| bytes += pages.range().1);
+        self.scan(&self.pages, |_| true, |pages| bytes += pages.range().1);
         let nanoseconds = u128::from(bytes) * u128::from(self.rate) / u128::from(MEBIBYTE);
         Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
     }
@@ -150,7 +167,7 @@ impl Target {
 
     /// Opened again for each copy: a file opened earlier may be the memory of a former program.
     pub(super) fn open_source(&self, page_map: PageMap) -> Result<CopySource, Error> {
-        CopySource::open(self.info.id.pid, page_map)
+        CopySource::open(self.info.id.pid, page_map, self.pages.clone())
             .map_err(|error| unreadable(&self.info, Attempt::Stop, &error))
     }
 
@@ -280,26 +297,57 @@ impl Target {
     pub fn live(&self, cache_bytes: u64) -> PageCache<'_> {
         let files = self.copied_mappings().filter(|mapping| self.files.part(mapping).is_some());
         let mut written: Vec<Range<Addr>> = files.map(|mapping| mapping.range.clone()).collect();
-        self.scan(|mapping| self.files.part(mapping).is_none(), |pages| written.push(pages.range().0));
+        let has_no_file = |mapping: &Mapping| self.files.part(mapping).is_none();
+        self.scan(&PageChoice::default(), has_no_file, |pages| written.push(pages.range().0));
         let cache = PageCache::new(&self.memory, cache_bytes)
             .with_written_regions(merge_nearby(written, self.memory.regions()));
         let pid = self.info.id.pid;
         if procfs::shares_memory(pid) { cache } else { cache.with_batches(pid) }
     }
 
+    /// The pages that a full copy made now would have.
+    #[must_use]
+    pub fn own_pages(&self) -> Vec<Range<Addr>> {
+        let mut pages = Vec::new();
+        self.scan(&PageChoice::default(), |_| true, |own| pages.push(own.range().0));
+        pages
+    }
+
+    /// Its memory while it runs, copied where it is read, up to `limit` bytes: to find out which pages a copy needs. As in a copy, the content
+    /// of pages that it never changed is that of their files.
+    #[must_use]
+    pub fn lazy_copy(&self, limit: u64) -> LazyCopy<'_> {
+        let own = self.own_pages();
+        let mut builder = CopyBuilder::default();
+        own.iter().for_each(|pages| builder.skip(pages.clone()));
+        let copied = Copied { builder, mappings: self.info.mappings.clone(), lost_pages: 0 };
+        let others = self.frozen(copied, SystemTime::now(), CopyInfo::default()).memory;
+        LazyCopy::new(&self.memory, others, &own, limit)
+    }
+
     fn copied_mappings(&self) -> impl Iterator<Item = &Mapping> {
         self.info.mappings.iter().filter(|mapping| is_copied(mapping))
     }
 
-    /// Passes to `each` the pages to copy in the mappings for which `is_wanted` is true.
-    fn scan(&self, is_wanted: impl Fn(&Mapping) -> bool, mut each: impl FnMut(OwnPages)) {
+    /// Passes to `each` the pages to copy, without those that `choice` leaves out, in the mappings for which `is_wanted` is true.
+    fn scan(
+        &self,
+        choice: &PageChoice,
+        is_wanted: impl Fn(&Mapping) -> bool,
+        mut each: impl FnMut(OwnPages),
+    ) {
         let mut page_map = PageMap::open(self.info.id.pid);
         for mapping in self.copied_mappings().filter(|mapping| is_wanted(mapping)) {
-            page_map.scan(mapping, self.files.part(mapping).is_none(), &mut each);
+            for part in choice.wanted(&mapping.range) {
+                page_map.scan(mapping, &part, self.files.part(mapping).is_none(), &mut each);
+            }
         }
     }
 
-    pub(super) fn frozen(&self, copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
+    pub(super) fn frozen(&self, mut copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
+        for mapping in copied.mappings.iter().filter(|mapping| is_copied(mapping)) {
+            self.pages.skipped(&mapping.range).for_each(|range| copied.builder.skip(range));
+        }
         let uncopied = copied.mappings.iter().filter(|mapping| is_copied(mapping)).filter_map(|mapping| {
             let backing = match (mapping.kind(), self.files.part(mapping)) {
                 (MappingKind::Anonymous, _) => Backing::Zeros,

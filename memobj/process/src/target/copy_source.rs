@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 
+use super::page_choice::PageChoice;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::{procfs, smaps};
 use crate::addr::Addr;
@@ -38,6 +39,7 @@ pub(super) struct CopySource {
     memory: ProcMem,
     mappings: Vec<Mapping>,
     page_map: PageMap,
+    pages: PageChoice,
 }
 
 /// A copy that is not indexed yet: that takes time, and the process may run meanwhile.
@@ -49,14 +51,14 @@ pub(super) struct Copied {
 }
 
 impl CopySource {
-    /// Opens the memory of a process, and reads the list of its mappings.
+    /// Opens the memory of a process, and reads the list of its mappings. Its copy leaves out what `pages` does.
     ///
     /// # Errors
     /// Why one of the two is impossible.
-    pub fn open(pid: u32, page_map: PageMap) -> io::Result<Self> {
+    pub fn open(pid: u32, page_map: PageMap, pages: PageChoice) -> io::Result<Self> {
         let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mappings = procfs::parse_maps(&fs::read(format!("/proc/{pid}/maps"))?);
-        Ok(Self { pid, memory: ProcMem::new(memory, readable(&mappings)), mappings, page_map })
+        Ok(Self { pid, memory: ProcMem::new(memory, readable(&mappings)), mappings, page_map, pages })
     }
 
     /// Its memory, to inspect single values before a copy.
@@ -88,14 +90,16 @@ impl CopySource {
         };
         let mut copied = Ok(());
         for mapping in self.mappings.iter().filter(|mapping| is_copied(mapping)) {
-            self.page_map.scan(mapping, !has_file(mapping), |pages| {
-                if copied.is_ok() {
-                    copied = copier.pages(pages, goes_on);
+            for part in self.pages.wanted(&mapping.range) {
+                self.page_map.scan(mapping, &part, !has_file(mapping), |pages| {
+                    if copied.is_ok() {
+                        copied = copier.pages(pages, goes_on);
+                    }
+                });
+                if let Err(error) = copied {
+                    *buffer = copier.builder.into_buffers();
+                    return Err(error);
                 }
-            });
-            if let Err(error) = copied {
-                *buffer = copier.builder.into_buffers();
-                return Err(error);
             }
         }
         copier.flush();

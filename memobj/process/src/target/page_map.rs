@@ -78,12 +78,18 @@ impl PageMap {
         Ok(())
     }
 
-    /// Passes the pages of a mapping that have content of their own to `each`, in ascending order. With `with_file_pages`, pages of a
-    /// file too, for files that cannot be opened.
-    pub fn scan(&mut self, mapping: &Mapping, with_file_pages: bool, mut each: impl FnMut(OwnPages)) {
+    /// Passes the pages in `part` of a mapping that have content of their own to `each`, in ascending order. With `with_file_pages`, pages
+    /// of a file too, for files that cannot be opened.
+    pub fn scan(
+        &mut self,
+        mapping: &Mapping,
+        part: &Range<Addr>,
+        with_file_pages: bool,
+        mut each: impl FnMut(OwnPages),
+    ) {
         let unwanted = if with_file_pages { 0 } else { OF_FILE };
         let mut run: Option<OwnPages> = None;
-        let end = self.entries(&mapping.range, |at, entry| {
+        let end = self.entries(part, |at, entry| {
             if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
                 return run.take().into_iter().for_each(&mut each);
             }
@@ -102,9 +108,9 @@ impl PageMap {
             mapping.access.write || mapping.kind() == MappingKind::Anonymous || !mapping.access.execute;
         if let Err(at) = end
             && may_have_content
-            && at < mapping.range.end
+            && at < part.end
         {
-            let pages = mapping.range.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
+            let pages = part.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
             each(OwnPages { at, count: usize::try_from(pages).unwrap_or(usize::MAX), exclusive: false });
         }
     }
@@ -133,7 +139,7 @@ mod tests {
 
     fn found(file: Option<File>, mapping: &Mapping, with_file_pages: bool) -> Vec<(u64, usize, bool)> {
         let mut found = Vec::new();
-        PageMap::new(file).scan(mapping, with_file_pages, |pages| {
+        PageMap::new(file).scan(mapping, &mapping.range, with_file_pages, |pages| {
             found.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.exclusive));
         });
         found
