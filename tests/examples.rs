@@ -2,7 +2,10 @@
 
 use crate::support::python::{python, with};
 use crate::support::workspace;
-use crate::support::{Tool, json_lines};
+use crate::support::{Tool, bin, json_lines};
+
+/// memobj looks at each of its tests for some seconds.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 fn example(name: &str) -> std::path::PathBuf {
     workspace::root().join("examples").join(name)
@@ -57,4 +60,24 @@ fn sql_example_reads_a_log() {
     let run = Tool::new(python).args(["-c", code]).arg(example("read_log.sql")).dir(folder.path()).run();
     let out = run.expect_code(0).out();
     assert!(out.contains(&std::process::id().to_string()), "{out}");
+}
+
+#[test]
+fn leaking_test_fails_with_its_line() {
+    let python = match with(&["pytest==9.2.0"], "import pytest") {
+        Ok(python) => python,
+        Err(reason) => crate::skip!("no pytest: {reason}"),
+    };
+    let arguments = ["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
+    let run = Tool::new(python)
+        .args(arguments)
+        .env("MEMOBJ", bin("memobj"))
+        .dir(example("pytest"))
+        .limit(LIMIT)
+        .run();
+    let out = run.expect_code(1).out();
+    assert!(out.contains("1 failed, 1 passed"), "{out}");
+    let line = std::fs::read_to_string(example("pytest/test_service.py")).unwrap();
+    let line = line.lines().position(|line| line.contains("self.history.append")).unwrap() + 1;
+    assert!(out.contains(&format!("test_service.py:{line}")), "{out}");
 }
