@@ -76,7 +76,7 @@ fn leaking_test_fails_with_its_line() {
         .limit(LIMIT)
         .run();
     let out = run.expect_code(1).out();
-    assert!(out.contains("1 failed, 1 passed"), "{out}");
+    assert!(out.contains("1 failed, 1 passed") && out.contains("Service.history grows"), "{out}");
     let line = std::fs::read_to_string(example("pytest/test_service.py")).unwrap();
     let line = line.lines().position(|line| line.contains("self.history.append")).unwrap() + 1;
     assert!(out.contains(&format!("test_service.py:{line}")), "{out}");

@@ -54,7 +54,7 @@ def leaks_of(call):
 
 
 def describe(leak):
-    lines = [f"leak: {leak['holder']} grows"]
+    lines = [f"leak: {leak.get('container_name') or leak['holder']} grows"]
     for line in (leak.get("additions") or {}).get("lines", []):
         frame = line["frames"][0]
         lines.append(f"  added by {frame['function']}, {frame['file']}:{frame['line']}")
