@@ -76,7 +76,8 @@ fn look(target: &Target, python: &DetectedPython, options: &CensusOptions) -> Pa
     if bytes < MIN_BYTES {
         return choice;
     }
-    let copy = target.lazy_copy(bytes / MAX_SHARE);
+    // Without room for a copy of all pages the process is read while it runs, and needs no look.
+    let Some(copy) = target.lazy_copy(bytes / MAX_SHARE, bytes) else { return choice };
     let memory = AnyMemory::Other(&copy);
     let plain = CensusOptions { scope: options.scope, ..CensusOptions::default() };
     let context = CaptureContext::new(CaptureMethod::Live, Instant::now());

@@ -89,7 +89,10 @@ impl<'m> LazyCopy<'m> {
         if left < size {
             return None;
         }
-        let mut bytes = vec![0; BLOCK].into_boxed_slice();
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(BLOCK).ok()?;
+        bytes.resize(BLOCK, 0);
+        let mut bytes = bytes.into_boxed_slice();
         if block.own == u16::MAX && self.source.read(at, &mut bytes).is_ok() {
             return Some(bytes);
         }

@@ -314,15 +314,20 @@ impl Target {
     }
 
     /// Its memory while it runs, copied where it is read, up to `limit` bytes: to find out which pages a copy needs. As in a copy, the content
-    /// of pages that it never changed is that of their files.
+    /// of pages that it never changed is that of their files. `None` if there is no room for `room` bytes.
     #[must_use]
-    pub fn lazy_copy(&self, limit: u64) -> LazyCopy<'_> {
+    pub fn lazy_copy(&self, limit: u64, room: u64) -> Option<LazyCopy<'_>> {
+        // A limit of our address space does not show in what is available.
+        let is_reservable = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+        if !AvailableMemory::now().fits(room) || !usize::try_from(room).is_ok_and(is_reservable) {
+            return None;
+        }
         let own = self.own_pages();
         let mut builder = CopyBuilder::default();
         own.iter().for_each(|pages| builder.skip(pages.clone()));
         let copied = Copied { builder, mappings: self.info.mappings.clone(), lost_pages: 0 };
         let others = self.frozen(copied, SystemTime::now(), CopyInfo::default()).memory;
-        LazyCopy::new(&self.memory, others, &own, limit)
+        Some(LazyCopy::new(&self.memory, others, &own, limit))
     }
 
     fn copied_mappings(&self) -> impl Iterator<Item = &Mapping> {
