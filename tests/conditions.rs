@@ -133,7 +133,7 @@ fn snapshot_precedes_the_oom_kill() {
         Ok(group) => group,
         Err(reason) => crate::skip!("{reason}"),
     };
-    let mut target = growing(&python.path, "100");
+    let mut target = growing(&python.path, "50");
     fs::write(group.0.join("cgroup.procs"), target.pid().to_string()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (log, snapshot) = (folder.path().join("log.jsonl"), folder.path().join("before"));
