@@ -13,7 +13,8 @@
 //! | arguments | [`cli`], [`shell_quote`] | what the user types; command lines and signal names as text |
 //! | source | [`source`] | what the kernel or sysinfo says |
 //! | forest | [`process_forest`] | descendants and identity |
-//! | limits | [`limits`], [`triggers`] | warnings and limits: the events that samples cause; when to run a command |
+//! | limits | [`limits`] | warnings and limits: the events that samples cause |
+//! | triggers | [`triggers`] | conditions: when to run a command |
 //! | sample | [`sample`], [`roots`] | one tick → records; the processes that the user named |
 //! | edge | [`emit`], [`watch`] | records for people, tables, files, and one screen, redrawn |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |

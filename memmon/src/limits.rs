@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::record::{EventKind, Metric, ProcessEvent, ProcessRecord, ProcessSample};
 use common::time::Stamp;
@@ -13,7 +14,7 @@ use crate::cli::Limit;
 const WARN_RESET_RATIO: f64 = 0.95;
 
 /// A younger process still loads its program, which is no growth.
-const START_UP_SECONDS: f64 = 2.0;
+pub const START_UP: Duration = Duration::from_secs(2);
 
 /// The resident sizes of a tree between two samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Limits {
 /// Whether a process was no longer starting when it was sampled. One of unknown age counts as running.
 fn is_past_start_up(record: &ProcessRecord, process: &ProcessSample) -> bool {
     let start = process.start_time.as_deref().and_then(|start| start.parse::<Stamp>().ok());
-    start.is_none_or(|start| record.timestamp.unix_seconds() - start.unix_seconds() >= START_UP_SECONDS)
+    start.is_none_or(|start| record.timestamp.unix_seconds() - start.unix_seconds() >= START_UP.as_secs_f64())
 }
 
 /// A crossed limit of `metric`, or growth if there is none. `before` is the RSS from which the growth counts.

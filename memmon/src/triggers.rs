@@ -8,9 +8,7 @@ use common::process::ProcessId;
 use common::record::{EventKind, Header, Metric, ProcessEvent};
 
 use crate::cli::{Condition, Limit, Trigger};
-
-/// A younger process still loads its program, which is no growth.
-const START_UP: Duration = Duration::from_secs(2);
+use crate::limits::START_UP;
 
 /// Sizes that are kept of a process for one condition of growth: one for each part of the time.
 const PARTS: u32 = 60;
@@ -22,7 +20,7 @@ pub struct TreeSizes {
     pub root_pid: u32,
     /// Its living processes.
     pub processes: Vec<ProcessSize>,
-    /// The memory that can run out.
+    /// The memory that can run out, if it was read.
     pub memory: Option<MemoryUse>,
 }
 
@@ -105,9 +103,9 @@ impl Triggers {
         Self { triggers, every, began: now, histories: HashMap::new() }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.triggers.is_empty()
+    /// Whether a condition is about the memory that can run out.
+    pub fn need_memory(&self) -> bool {
+        self.triggers.iter().any(|(trigger, _)| matches!(trigger.condition, Condition::Percentage(_)))
     }
 
     /// The first condition that is true of these trees, unless it fired before within the time span. With `may_fire` unset the sizes

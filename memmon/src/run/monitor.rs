@@ -165,7 +165,7 @@ impl Monitor {
     fn check_triggers(&mut self) {
         let Some(action) = self.action.as_mut() else { return };
         let may_fire = action.running().is_none() && self.stop.is_none();
-        let sizes = self.sampler.tree_sizes();
+        let sizes = self.sampler.tree_sizes(self.triggers.need_memory());
         if let Some(fired) = self.triggers.check(&sizes, Instant::now(), may_fire) {
             self.notes.push(action.start(&fired));
             let event = fired.event(self.sampler.header());

@@ -233,18 +233,24 @@ impl Sampler {
         Ok((records, usage))
     }
 
-    /// The sizes of all trees as they were read last, and the use of the memory that can run out.
-    pub fn tree_sizes(&mut self) -> Vec<TreeSizes> {
-        let machine = self.source.system().and_then(|system| {
-            let used_bytes = system.total_bytes.saturating_sub(system.available_bytes?);
-            Some(MemoryUse { used_bytes, limit_bytes: system.total_bytes })
-        });
+    /// The use of the cgroup of a root if that has a limit, or else of the machine.
+    fn memory_use(&mut self, root: ProcessId) -> Option<MemoryUse> {
+        if let Some(of_group) = self.source.cgroup(root).as_ref().and_then(cgroup_use) {
+            return Some(of_group);
+        }
+        let system = self.source.system()?;
+        let used_bytes = system.total_bytes.saturating_sub(system.available_bytes?);
+        Some(MemoryUse { used_bytes, limit_bytes: system.total_bytes })
+    }
+
+    /// The sizes of all trees as they were read last; `with_memory` reads the use of the memory that can run out, too.
+    pub fn tree_sizes(&mut self, with_memory: bool) -> Vec<TreeSizes> {
         let roots = self.forest.roots().to_vec();
         let mut trees: Vec<TreeSizes> = (roots.into_iter())
             .map(|root| TreeSizes {
                 root_pid: root.pid,
                 processes: Vec::new(),
-                memory: self.source.cgroup(root).as_ref().and_then(cgroup_use).or(machine),
+                memory: if with_memory { self.memory_use(root) } else { None },
             })
             .collect();
         for member in self.members.values() {

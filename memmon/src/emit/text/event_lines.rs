@@ -182,10 +182,8 @@ impl LimitCrossing {
             }
             Some(Metric::Growth) => {
                 let who = process(event, style);
-                return vec![alarm(format!(
-                    "! {who}: grew by {value}, more than{}",
-                    limit.replacen(" of", "", 1)
-                ))];
+                let limit = size_or_dash(event.limit_bytes);
+                return vec![alarm(format!("! {who}: grew by {value}, more than {limit}"))];
             }
             Some(Metric::Memory) => {
                 let mut lines = vec![alarm(format!("! memory in use {value} is above the limit{limit}"))];
