@@ -44,6 +44,36 @@ fn code_that_removes_from_the_holder_is_named() {
 }
 
 #[test]
+fn likely_line_of_a_caller_is_corrected() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let run = look(&start(interpreter, "odd_cache"));
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    let line = |text: &str| source.lines().position(|line| line.trim() == text).unwrap() as u64 + 1;
+    let leak = only_leak(&run);
+    let method = if interpreter.hexversion >= 0x030b_0000 { "LeastRecent.put" } else { "put" };
+    let at =
+        |found: &Value, text: &str| found["function"] == method && found["line"].as_u64() == Some(line(text));
+    let candidates = leak["candidates"].as_array().unwrap();
+    assert!(matches!(&candidates[..], [one] if at(one, "self.items[n] = Payload(n)")), "{run}");
+    let removers = leak["removers"].as_array().unwrap();
+    assert!(matches!(&removers[..], [one] if at(one, "self.items.popitem(last=False)")), "{run}");
+    let lines = leak["additions"]["lines"].as_array();
+    for adding in lines.into_iter().flatten() {
+        let first = &adding["frames"][0];
+        assert!(at(first, "self.items[n] = Payload(n)"), "{run}");
+    }
+}
+
+#[test]
+fn made_dicts_belong_to_their_objects() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let run = look(&start(interpreter, "attributes_as_dict"));
+    let record = verdict(&run);
+    let leaks = record["leaks"].as_array().unwrap();
+    assert!(leaks.iter().all(|leak| leak["holder"] == "__main__.records"), "{run}");
+}
+
+#[test]
 fn timers_name_their_function() {
     let with_asyncio = |interpreter: &&Interpreter| loads(interpreter, "asyncio");
     let Some(interpreter) = all_usual().rfind(with_asyncio) else {
@@ -54,6 +84,13 @@ fn timers_name_their_function() {
     assert_eq!(
         (&leak["type"], &leak["function"]),
         (&"asyncio.events.TimerHandle".into(), &"__main__.remind".into()),
+        "{run}"
+    );
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    let line = source.lines().position(|line| line == "def remind(n):").unwrap() as u64 + 1;
+    assert_eq!(
+        (&leak["entry_code"]["function"], &leak["entry_code"]["line"]),
+        (&"remind".into(), &line.into()),
         "{run}"
     );
 }

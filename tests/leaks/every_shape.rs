@@ -1,5 +1,6 @@
 //! Every shape of program, and the verdict on it.
 
+use std::io::Write as _;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -104,7 +105,13 @@ fn check_all(work: &[(&Interpreter, &Shape)]) -> Vec<Outcome> {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(&(interpreter, shape)) = work.get(index) else { break found };
-                found.push((index, check_or_panic(interpreter, shape)));
+                let outcome = check_or_panic(interpreter, shape);
+                if let Some(wrong) = &outcome.1 {
+                    // At once, past the capture of a test's output: there are minutes until the end, and much other output after it.
+                    let first = wrong.lines().next().unwrap_or_default();
+                    std::io::stderr().write_all(format!("WRONG: {first}\n").as_bytes()).unwrap();
+                }
+                found.push((index, outcome));
             }
         };
         let workers: Vec<_> = (0..searches).map(|_| scope.spawn(worker)).collect();

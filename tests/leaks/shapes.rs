@@ -77,6 +77,7 @@ const NODE: &[&str] = &["__main__.Node"];
 
 /// The modules that some need, which a Python without its extension modules does not have.
 pub const NEEDS: &[(&str, &str)] = &[
+    ("queued_in_c", "_queue"),
     ("growing_array", "array"),
     ("context", "contextvars"),
     ("lost_by_c", "ctypes"),
@@ -115,6 +116,10 @@ pub const ALL: &[Shape] = &[
     leak("finalizers", &["weakref.finalize._Info", "weakref.finalize"], &["weakref.finalize._registry"]),
     leak("context", &["_contextvars.Context", "Context"], &["__main__.contexts"]),
     leak("queued", PAYLOAD, &["__main__.jobs.queue"]),
+    leak("queued_in_c", PAYLOAD, &["__main__.tickets"]),
+    leak("attributes_as_dict", &["__main__.Record"], &["__main__.records"]),
+    leak("wrapped_again", &["function"], &["__main__.handler"]),
+    leak("odd_cache", PAYLOAD, &["__main__.least_recent.items"]),
     leak("partials", PAYLOAD, &["__main__.callbacks"]),
     leak("logging_handlers", &["logging.NullHandler"], &["__main__.log.handlers"]),
     leak("loggers", &["logging.Logger"], &["logging.Logger.manager.loggerDict"]),

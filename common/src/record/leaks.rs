@@ -129,6 +129,10 @@ pub struct Leak {
     pub function: Option<Arc<str>>,
     /// The suspended objects, with the line where most of them wait: `task bot.wait_reply, waiting at bot.py:42`; `null` if there are none.
     pub waiting: Option<Arc<str>>,
+    /// The function of the program that most of the objects are or lead to, with its first line: what a timer calls, what a thread runs;
+    /// `null` if there is none, or if they wait.
+    #[serde(default)]
+    pub entry_code: Option<CodeLine>,
     /// New entries of that type per minute.
     pub objects_per_minute: f64,
     /// New items per minute, if a single container grows and the number of objects does not; else `null`.

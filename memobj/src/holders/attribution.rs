@@ -32,6 +32,9 @@ pub const STANDARD: &str = "(standard library)";
 /// Not assigned yet.
 const NONE: PlaceId = PlaceId(u32::MAX);
 
+/// A function that wraps a function in more levels than this is a chain that grows, and no definition.
+const MAX_WRAPPERS: usize = 8;
+
 /// An object with a name whose parts may have names.
 struct PendingNode {
     node: NodeId,
@@ -284,7 +287,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 let place = self.place(text, module, Some(open.place));
                 // A function or a class is a definition of its module; the objects that it keeps may be more.
                 let is_code = match kind {
-                    Some(Builtin::Function) => true,
+                    // One that wraps another, and so on, is more than a definition.
+                    Some(Builtin::Function) => !is_long_chain(graph, node),
                     // A class that owns its objects has a row of its own.
                     Some(Builtin::Type) => !self.owner_rules.contains(&OwnerRule::Class(place)),
                     _ => false,
@@ -452,6 +456,18 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             }
         }
     }
+}
+
+/// Whether a function wraps a function, that another one, and so on, in more than [`MAX_WRAPPERS`] levels.
+fn is_long_chain(graph: &ObjectGraph<'_>, function: NodeId) -> bool {
+    let kind = |node: NodeId| graph.type_of(node).and_then(|of| of.kind);
+    let targets = |node: NodeId| graph.references().targets(node).iter().copied();
+    let wrapped = |function: NodeId| {
+        let closures = targets(function).filter(|&to| kind(to) == Some(Builtin::Tuple));
+        let cells = closures.flat_map(targets);
+        cells.flat_map(targets).find(|&to| kind(to) == Some(Builtin::Function) && to != function)
+    };
+    std::iter::successors(Some(function), |&function| wrapped(function)).nth(MAX_WRAPPERS).is_some()
 }
 
 /// The place of unreachable objects.

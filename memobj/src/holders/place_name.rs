@@ -131,9 +131,11 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
         let is_cell =
             |names: &mut NameReader<'_, '_, M>| names.type_of(to).is_some_and(|of| of.name() == "cell");
         Some(match (role, reference) {
-            (Role::Namespace, Reference::Entry(key)) => {
-                (NamePart::Attribute(self.names.key(*key)?), Role::Named)
-            }
+            (Role::Namespace, Reference::Entry(key)) => match self.names.key(*key)? {
+                // A wrapped function has the name of its wrapper (`functools.update_wrapper`).
+                name if &*name == "__wrapped__" => (NamePart::Nothing, Role::Named),
+                name => (NamePart::Attribute(name), Role::Named),
+            },
             (Role::Defaults(function), Reference::Index(index)) => {
                 (NamePart::labeled("default", &self.names.default_argument(function, *index)?), Role::Named)
             }
@@ -171,7 +173,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 (NamePart::labeled("context variable", name), Role::Named)
             }
             (Role::Named, Reference::Attribute(name)) => match kind {
-                // A wrapped function has the name of its wrapper; the attributes of a function or a class are parts of it.
+                // Likewise; the attributes of a function or a class are parts of it.
                 Some(Builtin::LruCache) => (NamePart::Nothing, Role::Named),
                 Some(Builtin::Function | Builtin::Type | Builtin::Frame | Builtin::Module) => return None,
                 _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Frame)) => {

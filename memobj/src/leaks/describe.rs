@@ -83,6 +83,10 @@ impl LeakFinder<'_, '_> {
             Some((function, waiting)) => (Some(function), Some(waiting)),
             None => (self.function(names, index, sample()), None),
         };
+        let entry_code = match waiting {
+            None => self.entry_code(names, sample()),
+            Some(_) => None,
+        };
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
         let enlarged_entries =
             enlarged.and_then(|growing| growing.entries).map(|entries| entries.per_second * MINUTE);
@@ -113,6 +117,7 @@ impl LeakFinder<'_, '_> {
             name: type_id.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
             function,
             waiting,
+            entry_code: if enlarged.is_some() { None } else { entry_code },
             objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute) * share,
             entries_per_minute: enlarged_entries,
             bytes_per_minute: rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>().max(0.0),

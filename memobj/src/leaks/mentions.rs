@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use common::record::{CodeLine, GrowthMode, Leak};
-use memobj_cpython::runtime::bytecode::Instruction;
+use memobj_cpython::runtime::frame::read_definition;
 use memobj_process::memory::Memory;
 
+use super::container_owner::{Closeness, ContainerOwner};
 use crate::graph::NodeId;
 use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
 use crate::names::NameReader;
@@ -34,21 +35,52 @@ pub(super) const REMOVING: [&str; 8] =
     ["clear", "discard", "pop", "popitem", "popleft", "remove", "unregister", "__delitem__"];
 /// The module of [`EXIT_CALLBACKS`], which have no other name.
 const ATEXIT: &str = "atexit";
-/// Functions that are listed; some may only read.
-const MAX_LISTED: usize = 16;
+/// Functions that are kept; some may only read.
+const MAX_LISTED: usize = 32;
 
-/// Lists for each leak the functions that name its container: those that also name a way to add first, and the program's own before those of
-/// packages. Keys are mostly set by subscripts, which have no name.
-pub(super) fn list_candidates<M: Memory>(
+/// The functions that name the container of a leak, those that most likely add to it first.
+#[derive(Debug, Clone, Default)]
+pub struct Mentions(Vec<Mention>);
+
+/// A function that names a container. The order is that of likelihood: the program's own code and that of the container's owner come before
+/// other packages, and what names a way to add before the rest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mention {
+    /// Whether it belongs to a package that does not own the container.
+    pub is_foreign: bool,
+    /// Whether it names no way to add.
+    lacks_way: bool,
+    /// Its relation to the owner of the container.
+    pub closeness: Closeness,
+    /// Its first line.
+    pub function: CodeLine,
+}
+
+impl Mentions {
+    /// All of them.
+    pub(super) fn all(&self) -> &[Mention] {
+        &self.0
+    }
+
+    /// Those that are as likely to add as the first one: where some name a way to add, the others most likely read only.
+    pub fn most_likely(&self) -> impl Iterator<Item = &CodeLine> {
+        let rank = |mention: &Mention| (mention.is_foreign, mention.lacks_way, mention.closeness);
+        let best = self.0.first().map(rank);
+        self.0.iter().filter(move |mention| Some(rank(mention)) == best).map(|mention| &mention.function)
+    }
+}
+
+/// Finds the functions that name the containers of leaks. Keys are mostly set by subscripts, which have no name.
+pub(super) fn find_mentions<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     graph: &ObjectGraph<'_>,
     codes: &[NodeId],
-    leaks: &mut [&mut Leak],
-) {
-    let mut found: Vec<Vec<(bool, bool, CodeLine)>> = vec![Vec::new(); leaks.len()];
+    leaks: &[(&Leak, ContainerOwner)],
+) -> Vec<Mentions> {
+    let mut found: Vec<Vec<Mention>> = vec![Vec::new(); leaks.len()];
     for code in codes.iter().filter_map(|&code| graph.address(code)) {
         let mentioned = names.names_in_code(code);
-        for (leak, found) in leaks.iter().zip(&mut found) {
+        for ((leak, owner), found) in leaks.iter().zip(&mut found) {
             let Some(wanted) = container_part(leak) else { continue };
             if !mentioned.iter().any(|name| &**name == wanted) {
                 continue;
@@ -56,22 +88,21 @@ pub(super) fn list_candidates<M: Memory>(
             let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
             let adds = leak.growth_mode == GrowthMode::KeysSet
                 || mentioned.iter().any(|name| ways.contains(&&**name));
-            let location = Instruction { code, offset: 0 }.read_location(names.objects());
+            let location = read_definition(names.objects(), code);
             let Some(location) = location else { continue };
             let file: Arc<str> = location.file.into();
-            let line = CodeLine { function: location.function.into(), line: location.line, file };
-            found.push((line.is_library(), !adds, line));
+            let function = CodeLine { function: location.function.into(), line: location.line, file };
+            let closeness = owner.closeness(&function);
+            let is_foreign = closeness == Closeness::Elsewhere && function.is_library();
+            found.push(Mention { is_foreign, lacks_way: !adds, closeness, function });
         }
     }
-    for (leak, mut found) in leaks.iter_mut().zip(found) {
+    let sorted = |mut found: Vec<Mention>| {
         found.sort();
-        // Whether one removes, its source must say: `del` has no name.
-        leak.removers = found.iter().map(|(.., line)| line.clone()).take(MAX_LISTED).collect();
-        // Where some name a way to add, the others most likely read only.
-        let best = found.first().map(|&(is_library, lacks, _)| (is_library, lacks));
-        found.retain(|&(is_library, lacks, _)| Some((is_library, lacks)) == best);
-        leak.candidates = found.into_iter().map(|(.., line)| line).take(MAX_LISTED).collect();
-    }
+        found.truncate(MAX_LISTED);
+        Mentions(found)
+    };
+    found.into_iter().map(sorted).collect()
 }
 
 /// The name by which code refers to the container of a leak.

@@ -7,16 +7,18 @@
 pub mod additions;
 pub mod growth_roots;
 pub mod history;
+pub mod mentions;
 pub mod source_lines;
 pub mod trend;
 
 mod bounded;
+mod container_owner;
 mod describe;
 mod entries;
+mod entry_code;
 mod find;
 mod hidden;
 mod limits;
-mod mentions;
 mod native;
 mod side_effects;
 mod threads;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use additions::AdditionWatch;
 use common::record::{Leak, LeakVerdict, LeaksRecord};
+use container_owner::ContainerOwner;
 use find::Candidate;
 use history::History;
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet};
@@ -41,6 +44,7 @@ use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
+use mentions::Mentions;
 
 use crate::account::Account;
 use crate::graph::{NodeId, TooLarge};
@@ -89,9 +93,11 @@ pub struct LeakTracker {
     additions: AdditionWatch,
 }
 
-/// What is needed to watch who adds to the leaks.
+/// What is needed to find who adds to the leaks.
 #[derive(Debug, Clone, Default)]
 struct Watchable {
+    /// The functions that name the containers, by the number of the leak.
+    mentions: Vec<(usize, Mentions)>,
     /// Where the counts of the containers are, by the number of the leak.
     counts: Vec<(usize, Addr)>,
     bytecode: Bytecode,
@@ -101,22 +107,28 @@ impl Watchable {
     fn read<M: Memory>(
         names: &mut NameReader<'_, '_, M>,
         holders: &Holders<'_>,
-        found: &mut [Candidate],
+        found: &[Candidate],
     ) -> Self {
         let graph = holders.graph();
         let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
         let codes: Vec<NodeId> = graph.object_nodes().filter(is_code).collect();
-        let mut own: Vec<&mut Leak> = found
-            .iter_mut()
-            .map(|candidate| &mut candidate.leak)
-            .filter(|leak| leak.side_effect_of.is_none())
+        let own: Vec<(usize, &Candidate)> = (0..)
+            .zip(found)
+            .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .take(MAX_WATCHPOINTS)
             .collect();
-        if !own.is_empty() {
-            mentions::list_candidates(names, graph, &codes, &mut own);
-        }
+        let owners: Vec<(&Leak, ContainerOwner)> = own
+            .iter()
+            .map(|(_, candidate)| {
+                let owner = candidate.container.map(|node| ContainerOwner::read(names, holders, node));
+                (&candidate.leak, owner.unwrap_or_default())
+            })
+            .collect();
+        let mentions =
+            if own.is_empty() { Vec::new() } else { mentions::find_mentions(names, graph, &codes, &owners) };
+        let mentions = own.iter().map(|&(number, _)| number).zip(mentions).collect();
         let counts: Vec<(usize, Addr)> = (0..)
-            .zip(&*found)
+            .zip(found)
             .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .filter_map(|(number, candidate)| {
                 Some((number, additions::count_address(names, graph, candidate.container?)?))
@@ -124,10 +136,10 @@ impl Watchable {
             .take(MAX_WATCHPOINTS)
             .collect();
         if counts.is_empty() {
-            return Self::default();
+            return Self { mentions, ..Self::default() };
         }
         let codes = codes.into_iter().filter_map(|node| graph.address(node));
-        Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
+        Self { mentions, counts, bytecode: Bytecode::read(names.objects(), codes) }
     }
 }
 
@@ -186,6 +198,11 @@ impl LeakTracker {
         &self.report
     }
 
+    /// The functions that name the containers of the leaks found last, by the number of the leak.
+    pub fn mentions(&self) -> &[(usize, Mentions)] {
+        &self.watchable.mentions
+    }
+
     /// Compares a census with those before. [`keep`](Self::keep) takes the generations that are returned.
     ///
     /// # Errors
@@ -240,7 +257,7 @@ impl LeakTracker {
         limit: Duration,
         goes_on: &mut dyn FnMut() -> bool,
     ) {
-        let Watchable { counts, bytecode } = &self.watchable;
+        let Watchable { counts, bytecode, .. } = &self.watchable;
         let at: Vec<Addr> = counts.iter().map(|&(_, at)| at).collect();
         self.additions.watch(target, python, bytecode, &at, limit, goes_on);
         self.report_additions();
@@ -320,7 +337,7 @@ impl LeakTracker {
             found.into_iter().partition(|candidate| candidate.slows_down);
         let mut found = without_side_effects_of(found, filling.iter().chain(&slowing));
         name_containers(names, holders, &mut found);
-        self.watchable = Watchable::read(names, holders, &mut found);
+        self.watchable = Watchable::read(names, holders, &found);
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };

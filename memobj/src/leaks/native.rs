@@ -98,15 +98,17 @@ impl LeakFinder<'_, '_> {
         if found.iter().any(|candidate| &*candidate.leak.name == "threading.Thread") {
             explained = explained.saturating_add(grown(&[GrowthCause::Threads]));
         }
-        memory.is_leak &= explained == 0;
-        if memory.is_leak {
-            memory.suspects = self.suspects(std::iter::empty());
-        }
         // Blocks are larger than objects, and tables have room: so the share of the objects counts.
         let added: u64 = found.iter().filter_map(|candidate| candidate.leak.added_bytes).sum();
         let all = last_bytes.saturating_sub(first_bytes).max(added).max(1);
         let objects = grown(&[GrowthCause::Objects, GrowthCause::PythonFree]) as f64;
         memory.explained_bytes = explained.saturating_add(whole(objects * added as f64 / all as f64));
+        // Where leaks explain most of the growth, the rest is room of allocators, or a copy that was just being made.
+        let growth = memory.bytes_per_minute / MINUTE * seconds;
+        memory.is_leak &= explained == 0 && memory.explained_bytes as f64 <= growth * (1.0 - MIN_FOREIGN);
+        if memory.is_leak {
+            memory.suspects = self.suspects(std::iter::empty());
+        }
     }
 
     /// For each leak the most frequent type of its new objects that may keep memory of C code, and how many there are; `None` for a side

@@ -10,9 +10,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::record::{AddingLine, Additions, CodeLine, Leak};
+use common::record::{AddingLine, Additions, CodeLine, GrowthMode, Leak};
 
-use super::mentions::{ADDING, REMOVING, container_part};
+use super::container_owner::Closeness;
+use super::mentions::{ADDING, Mentions, REMOVING, container_part};
 
 /// Candidates that are reported, and functions that remove.
 const MAX_CANDIDATES: usize = 3;
@@ -21,32 +22,37 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// Finds the lines that add to the containers of leaks and remove from them in the functions that name those, as far as the sources of
 /// process `pid` show them. Corrects likely lines as [`correct_likely_lines`] does.
-pub fn find_lines(pid: u32, leaks: &mut [Leak]) {
+pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)]) {
     let mut sources = Sources::new(pid);
-    for leak in leaks {
+    for (number, mentions) in mentions {
+        let Some(leak) = leaks.get_mut(*number) else { continue };
         let Some(name) = container_part(leak).map(str::to_owned) else { continue };
-        let adding = sources.lines_that(&leak.candidates, |line| adds(line, &name));
-        // Functions that only read are left out where others add.
-        if !adding.is_empty() {
-            leak.candidates = adding;
+        let is_replaced = matches!(leak.growth_mode, GrowthMode::Enlarged | GrowthMode::Linked);
+        leak.candidates =
+            sources.lines_that(mentions, |line| adds(line, &name) || is_replaced && assigns(line, &name));
+        // Functions that only read are left out where others add. Those of libraries are many, and hardly ever the cause.
+        if leak.candidates.is_empty() {
+            leak.candidates = mentions.most_likely().filter(|line| !line.is_library()).cloned().collect();
         }
         leak.candidates.truncate(MAX_CANDIDATES);
-        leak.removers = sources.lines_that(&leak.removers, |line| removes(line, &name));
+        leak.removers = sources.lines_that(mentions, |line| removes(line, &name));
         leak.removers.truncate(MAX_CANDIDATES);
-        if let Some(additions) = &mut leak.additions {
-            sources.correct_lines(additions, &name);
-        }
     }
+    correct_lines(&mut sources, leaks);
 }
 
-/// Replaces likely lines that add to nothing by the one line of their function that adds to the container, where the sources of process
-/// `pid` show just one: the word that pointed to the likely line was left over from an instruction before.
+/// Replaces likely lines that add to nothing: by the one line of their function that adds to the container, or else by the one line of all
+/// that does, where the sources of process `pid` show just one. The word that pointed to the likely line was left over from an instruction
+/// before, or was of a caller.
 pub fn correct_likely_lines(pid: u32, leaks: &mut [Leak]) {
-    let mut sources = Sources::new(pid);
+    correct_lines(&mut Sources::new(pid), leaks);
+}
+
+fn correct_lines(sources: &mut Sources, leaks: &mut [Leak]) {
     for leak in leaks {
         let Some(name) = container_part(leak).map(str::to_owned) else { continue };
         if let Some(additions) = &mut leak.additions {
-            sources.correct_lines(additions, &name);
+            sources.correct_lines(additions, &name, &leak.candidates);
         }
     }
 }
@@ -68,25 +74,32 @@ impl Sources {
         self.texts.entry(Arc::clone(file)).or_insert_with(|| read_source(pid, file)).as_deref()
     }
 
-    /// The first lines of these functions for which `test` holds; functions without such a line are left out.
-    fn lines_that(&mut self, functions: &[CodeLine], test: impl Fn(&str) -> bool) -> Vec<CodeLine> {
-        functions
-            .iter()
-            .filter_map(|function| {
-                let source = self.text(&function.file)?;
-                let line = function_lines(source, function.line?).find(|(_, line)| test(line))?.0;
-                Some(CodeLine { line: Some(line), ..function.clone() })
-            })
-            .collect()
+    /// The first lines of these functions for which `test` holds, of those that are closest to the owner of the container. Functions
+    /// without such a line, and those of other packages, are left out.
+    fn lines_that(&mut self, mentions: &Mentions, test: impl Fn(&str) -> bool) -> Vec<CodeLine> {
+        let mut found: Vec<(Closeness, CodeLine)> = Vec::new();
+        for mention in mentions.all().iter().filter(|mention| !mention.is_foreign) {
+            let function = &mention.function;
+            let Some((source, first)) = self.text(&function.file).zip(function.line) else { continue };
+            let line = function_lines(source, first).find(|(_, line)| test(line));
+            found.extend(
+                line.map(|(line, _)| (mention.closeness, CodeLine { line: Some(line), ..function.clone() })),
+            );
+        }
+        let best = found.iter().map(|(closeness, _)| *closeness).min();
+        found.retain(|(closeness, _)| Some(*closeness) == best);
+        found.into_iter().map(|(_, line)| line).collect()
     }
 
-    fn correct_lines(&mut self, additions: &mut Additions, name: &str) {
+    fn correct_lines(&mut self, additions: &mut Additions, name: &str, candidates: &[CodeLine]) {
         let mut lines: Vec<AddingLine> = Vec::new();
         for mut line in additions.lines.drain(..) {
-            if let Some(frame) = line.frames.first_mut().filter(|_| !line.is_certain)
-                && let Some(adding) = self.only_adding_line(frame, name)
-            {
-                frame.line = Some(adding);
+            if let Some(frame) = line.frames.first_mut().filter(|_| !line.is_certain) {
+                if let Some(adding) = self.only_adding_line(frame, name) {
+                    frame.line = Some(adding);
+                } else if let Some(other) = self.only_candidate(frame, name, candidates) {
+                    *frame = other.clone();
+                }
             }
             match lines.iter_mut().find(|other| !other.is_certain && other.frames == line.frames) {
                 Some(other) if !line.is_certain => other.count = other.count.saturating_add(line.count),
@@ -97,6 +110,28 @@ impl Sources {
         additions.lines = lines;
     }
 
+    /// The only candidate, if its source adds to `name`, and the function of a likely line does not even name it: the line is of a caller.
+    fn only_candidate<'c>(
+        &mut self,
+        at: &CodeLine,
+        name: &str,
+        candidates: &'c [CodeLine],
+    ) -> Option<&'c CodeLine> {
+        let [candidate] = candidates else { return None };
+        let first = self.first_line(at)?;
+        let source = self.text(&at.file)?;
+        let line_at = |source: &str, number: u32| {
+            let index = usize::try_from(number).ok()?.checked_sub(1)?;
+            source.lines().nth(index).map(str::to_owned)
+        };
+        let likely = line_at(source, at.line?)?;
+        if adds_to_any(&likely) || function_lines(source, first).any(|(_, line)| names(line, name)) {
+            return None;
+        }
+        let source = self.text(&candidate.file)?;
+        line_at(source, candidate.line?).filter(|line| adds(line, name)).map(|_| candidate)
+    }
+
     /// The only line that adds to `name` in the function of a line that adds to nothing.
     fn only_adding_line(&mut self, at: &CodeLine, name: &str) -> Option<u32> {
         let source = self.text(&at.file)?;
@@ -104,12 +139,18 @@ impl Sources {
         if adds_to_any(source.lines().nth(line.checked_sub(1)?)?) {
             return None;
         }
-        let head = format!("def {}(", at.function.rsplit('.').next()?);
-        let before: Vec<&str> = source.lines().take(line).collect();
-        let first = before.iter().rposition(|line| line.contains(&head))?.checked_add(1)?;
-        let mut adding =
-            function_lines(source, u32::try_from(first).ok()?).filter(|(_, line)| adds(line, name));
+        let first = self.first_line(at)?;
+        let source = self.text(&at.file)?;
+        let mut adding = function_lines(source, first).filter(|(_, line)| adds(line, name));
         adding.next().filter(|_| adding.next().is_none()).map(|(number, _)| number)
+    }
+
+    /// The line on which the function of a line begins.
+    fn first_line(&mut self, at: &CodeLine) -> Option<u32> {
+        let head = format!("def {}(", at.function.rsplit('.').next()?);
+        let before = self.text(&at.file)?.lines().take(usize::try_from(at.line?).ok()?);
+        let found = (1..).zip(before).filter(|(_, line)| line.contains(&head)).last();
+        found.map(|(number, _)| number)
     }
 }
 
@@ -157,6 +198,12 @@ fn adds(line: &str, name: &str) -> bool {
     occurrences(line, name).any(|(_, rest)| is_addition(rest))
 }
 
+/// Whether a line of source makes a new value of `name` from the old one.
+fn assigns(line: &str, name: &str) -> bool {
+    occurrences(line, name)
+        .any(|(_, rest)| rest.starts_with('=') && !rest.starts_with("==") && names(rest, name))
+}
+
 /// Whether a line of source removes from `name`: `del name[…]`, `name.pop(`.
 fn removes(line: &str, name: &str) -> bool {
     occurrences(line, name).any(|(before, rest)| {
@@ -165,6 +212,11 @@ fn removes(line: &str, name: &str) -> bool {
             || statement.starts_with("del ") && rest.starts_with('[')
             || behind_subscript(rest).is_some_and(|rest| is_call(rest, &REMOVING))
     })
+}
+
+/// Whether a line of source has a name.
+fn names(line: &str, name: &str) -> bool {
+    occurrences(line, name).next().is_some()
 }
 
 /// What is before a name and behind it, wherever a line of source has it.
@@ -245,6 +297,17 @@ mod tests {
             "",
         ] {
             assert!(!adds(line, "CACHE"), "{line}");
+        }
+    }
+
+    #[test]
+    fn replacements_are_recognized() {
+        for line in ["handler = wrap(handler)", "self.handler = wrap(self.handler)"] {
+            assert!(assigns(line, "handler"), "{line}");
+        }
+        for line in ["x = handler", "if handler == wrap(handler):", "handler = None", "handler[1] = handler"]
+        {
+            assert!(!assigns(line, "handler"), "{line}");
         }
     }
 

@@ -11,8 +11,10 @@ use super::trend::Trends;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::{NameReader, qualified_name};
-use crate::object_graph::RootKind;
+use crate::object_graph::{Root, RootKind};
 
+/// Frames whose variables are searched for the code that threads run.
+const MAX_FRAMES: usize = 256;
 /// The module of the thread class.
 pub(super) const THREADING: &str = "threading";
 
@@ -47,6 +49,9 @@ impl LeakFinder<'_, '_> {
         leak.holder = format!("{THREADING}._active").into();
         leak.name = format!("{THREADING}.Thread").into();
         leak.function = most_run_function(self.holders, names);
+        let frames = |root: &&Root| matches!(root.kind, RootKind::Frame { .. });
+        let frames = self.holders.graph().roots().iter().rev().filter(frames);
+        leak.entry_code = self.entry_code(names, frames.map(|root| root.node).take(MAX_FRAMES));
         leak.objects_per_minute = per_minute;
         leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
         (leak.container, leak.entries, leak.path) = (None, None, None);
@@ -57,6 +62,7 @@ impl LeakFinder<'_, '_> {
         self.mark_locals(found, &candidate.leak.holder, trend.net);
         found.push(candidate);
     }
+
     /// Marks what the frames of the new threads hold, and growth that comes with it, as side effects of the threads.
     fn mark_locals(&self, found: &mut [Candidate], threads: &Arc<str>, new_threads: f64) {
         let (locals, others): (Vec<&mut Candidate>, Vec<&mut Candidate>) =

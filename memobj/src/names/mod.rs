@@ -163,6 +163,14 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
             Content::Entries => layout.dict_object.ma_used,
             Content::Items => layout.var_object.ob_size,
             Content::Elements => layout.set_object.used,
+            Content::Queued => match layout.simple_queue?.num_items {
+                Some(count) => count,
+                None => {
+                    let list = self.python.memory.read_pointer(at, layout.simple_queue?.lst?).ok()?;
+                    let is_list = self.type_of(list)?.kind == Some(Builtin::List);
+                    return is_list.then(|| list.plus(layout.var_object.ob_size.into()));
+                }
+            },
             Content::Results => {
                 let cache = self.python.memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
                 // Any other object would be no cache; it may even be this one.
@@ -232,6 +240,10 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
             }
             Builtin::Set => self.visit_items_of(at, of, |_| Reference::Element, each),
             Builtin::Deque => self.visit_items_of(at, of, Reference::Index, each),
+            Builtin::SimpleQueue => match layout.simple_queue.and_then(|queue| queue.lst) {
+                Some(list) => self.visit_fields(at, [(list, Reference::Internal)], each),
+                None => self.visit_items_of(at, of, Reference::Index, each),
+            },
             Builtin::HamtItems => self.visit_hamt_items(at, of, each),
             Builtin::HamtArray => self.visit_items_of(at, of, |_| Reference::Internal, each),
             Builtin::Type => self.visit_type(at, each),

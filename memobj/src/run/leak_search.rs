@@ -9,8 +9,8 @@ use common::stdio::StatusLine;
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
+use crate::leaks::bytes_per_minute;
 use crate::leaks::source_lines::find_lines;
-use crate::leaks::{LeakTracker, bytes_per_minute};
 
 /// Something leaks.
 const EXIT_LEAK: u8 = 1;
@@ -39,13 +39,14 @@ impl LeakSearch {
 
     /// Notes the findings after a census. Without `cmdline` their record has no arguments.
     pub(super) fn note(&mut self, root: Option<u32>, census: &Census, tracker: &mut Tracker, cmdline: bool) {
-        let Some(report) = tracker.state.leaks.as_ref().map(LeakTracker::report) else { return };
+        let Some(leaks) = &tracker.state.leaks else { return };
+        let report = leaks.report();
         if self.concluded.is_none() {
             self.status.show(&format!("{TOOL}: census {} of {} …", report.censuses, self.planned));
         }
         let record = &census.record;
         let mut report = report.clone();
-        find_lines(record.pid, &mut report.leaks);
+        find_lines(record.pid, &mut report.leaks, leaks.mentions());
         tracker.outcome = Some(LeaksRecord {
             pid: record.pid,
             start_ticks: record.start_ticks,

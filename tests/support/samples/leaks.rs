@@ -56,6 +56,11 @@ pub fn leak(fill: Fill) -> Leak {
         name: "__main__.SessionState".into(),
         function: fill.of("__main__.wait_reply".into()),
         waiting: fill.of("task __main__.wait_reply, waiting at bot.py:42".into()),
+        entry_code: fill.of(CodeLine {
+            function: "Bot.on_timeout".into(),
+            file: "bot.py".into(),
+            line: fill.of(73),
+        }),
         objects_per_minute: 12_000.5,
         entries_per_minute: fill.of(12_000.5),
         growth_by_census: vec![3000, 3010, 2990, 3000],

@@ -91,6 +91,8 @@ anchor = Subject()
 contexts = []
 variable = contextvars and contextvars.ContextVar("variable")
 jobs = queue.Queue()
+tickets = queue.SimpleQueue()
+records = []
 callbacks = []
 log = logging.getLogger("shapes")
 text = ""
@@ -174,6 +176,57 @@ def context(n):
 
 def queued(n):
     jobs.put(Payload(n))
+
+
+def queued_in_c(n):
+    tickets.put(Payload(n))
+
+
+class Record:
+    def __init__(self, n):
+        self.number = n
+        self.text = "r" * 60 + str(n)
+
+
+def attributes_as_dict(n):
+    # A dict of the attributes is made, and stays beside them.
+    record = Record(n)
+    vars(record)["seen"] = True
+    records.append(record)
+
+
+def wrapped_again(n):
+    global handler
+    handler = wrap(handler)
+
+
+def wrap(function):
+    @functools.wraps(function)
+    def inner(*values):
+        return function(*values)
+
+    return inner
+
+
+def handler(n):
+    pass
+
+
+class LeastRecent:
+    def __init__(self):
+        self.items = collections.OrderedDict()
+
+    def put(self, n):
+        self.items[n] = Payload(n)
+        if len(self.items) > 1 << 60:
+            self.items.popitem(last=False)
+
+
+least_recent = LeastRecent()
+
+
+def odd_cache(n):
+    least_recent.put(n)
 
 
 def partials(n):

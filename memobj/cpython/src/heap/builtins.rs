@@ -17,6 +17,8 @@ pub enum Content {
     Entries,
     /// Items in an order, counted by `ob_size`.
     Items,
+    /// Items that wait in a queue of C: in a ring of its own, which counts them, or in a list.
+    Queued,
     /// Elements without an order, counted by `used`.
     Elements,
     /// Results of a function, in a dict of its own.
@@ -154,7 +156,7 @@ macro_rules! builtin_rows {
             sized |o| o.unpickler(), visits read_unpickler, hides read_unvisited_words, holds Other, grows Fixed;
         /// `queue.SimpleQueue`. Its `__sizeof__` counts the buffer since 3.15.
         SimpleQueue: named ["_queue.SimpleQueue"] |l| l.simple_queue.map(|s| s.size),
-            sized |o| o.words_at(o.layout.simple_queue.and_then(|s| s.buf_cap)), visits unknown, hides read_unvisited_words, holds Other, grows Fixed;
+            sized |o| o.words_at(o.layout.simple_queue.and_then(|s| s.buf_cap)), visits read_simple_queue, hides read_unvisited_words, holds Queued, grows Items;
         /// `xml.etree.ElementTree.Element` of C.
         Element: named ["xml.etree.ElementTree.Element"] |l| l.element_object.map(|s| s.size),
             sized |o| o.element(), visits read_element, hides read_unvisited_words, holds Other, grows Fixed;

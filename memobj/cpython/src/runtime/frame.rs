@@ -127,18 +127,29 @@ fn read_instruction_offset(objects: Objects<'_>, frame: Addr, code: Addr) -> Opt
 
 /// Source location of the instruction at byte `offset`; `None` if `code` is not a code object.
 pub fn read_code_location(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<CodeLocation> {
-    (objects.read_type_name_of(code)? == "code").then_some(())?;
+    let definition = read_definition(objects, code)?;
     let fields = &objects.layout.code_object;
-    let name = |field: u32| objects.read_name(objects.read_pointer(code, field)?);
     let line = || {
         let table = objects.read_bytes(objects.read_pointer(code, fields.co_lnotab)?, LONGEST_TABLE)?;
         let first = objects.memory.read_int(code, fields.co_firstlineno).ok()?;
         let line = line_at(objects.layout.encodings.line_table, &table, first, offset?)?;
         u32::try_from(line).ok()
     };
+    Some(CodeLocation { line: line(), ..definition })
+}
+
+/// Source location where the function of a code object begins, with its decorators (`co_firstlineno`); `None` if `code` is not one.
+pub fn read_definition(objects: Objects<'_>, code: Addr) -> Option<CodeLocation> {
+    (objects.read_type_name_of(code)? == "code").then_some(())?;
+    let fields = &objects.layout.code_object;
+    let name = |field: u32| objects.read_name(objects.read_pointer(code, field)?);
     Some(CodeLocation {
         function: name(fields.co_qualname.unwrap_or(fields.co_name))?,
         file: name(fields.co_filename)?,
-        line: line(),
+        line: objects
+            .memory
+            .read_int(code, fields.co_firstlineno)
+            .ok()
+            .and_then(|line| u32::try_from(line).ok()),
     })
 }

@@ -41,6 +41,9 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         {
             "these greenlets never end: add a timeout where they wait, or kill them".into()
         }
+        (_, GrowthMode::Linked) if &*leak.name == "function" && leak.container.as_deref() == Some("function") => {
+            format!("{container} is wrapped again and again: wrap it once, or wrap the first function anew")
+        }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),
         (_, GrowthMode::KeysSet) => format!("delete unused keys of {container}, or limit its size"),
         _ => format!("remove unused items from {container}, or limit its size"),

@@ -189,6 +189,9 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
     if let Some(waiting) = &leak.waiting {
         lines.push(labeled("waits", waiting));
     }
+    if let Some(code) = &leak.entry_code {
+        lines.push(labeled("code", &functions(std::slice::from_ref(code))));
+    }
     if let Some(additions) = &leak.additions {
         lines.push(labeled("adds", &adds(additions)));
     }

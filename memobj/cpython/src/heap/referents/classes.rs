@@ -76,6 +76,25 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
     }
 
+    /// The dict that was made of an object's inline values, where `tp_traverse` visits the values instead. The object holds it all the same.
+    pub(super) fn read_unvisited_dict(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> ReadResult {
+        let InstanceAttributes::InlineValues { dict_before, first: VisitedFirst::Values, .. } =
+            self.python.layout.encodings.instance_attributes
+        else {
+            return Ok(());
+        };
+        let managed = flags::MANAGED_DICT | flags::INLINE_VALUES;
+        if ty.flags & managed != managed || !instance::InlineValues::read(self.python, at, ty)?.valid {
+            return Ok(());
+        }
+        self.read_member(at.minus(u64::from(dict_before)), 0, EdgeKind::Hidden, sink)
+    }
+
     /// Reads the values at `array`: one for each name in the class.
     fn read_values(&mut self, ty: &Type, array: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;

@@ -76,6 +76,24 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         self.read_dict(at, ty, sink)
     }
 
+    /// `simplequeue_traverse` (`Modules/_queuemodule.c`): the list of items; since 3.13 the items themselves, in a ring.
+    pub(super) fn read_simple_queue(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
+        let memory = self.memory();
+        let Some(known) = &self.python.layout.simple_queue else { return Ok(()) };
+        let (Some(buf), Some(room), Some(first), Some(count)) =
+            (known.buf, known.buf_cap, known.first, known.num_items)
+        else {
+            return self.read_members(at, [known.lst], EdgeKind::Visited, sink);
+        };
+        let items = memory.read_pointer(at, buf)?;
+        let room = memory.read_count(at, room)?;
+        let first = memory.read_count(at, first)?.min(room);
+        let count = memory.read_count(at, count)?.min(room);
+        let until_end = count.min(room.saturating_sub(first));
+        self.read_array(items.plus(first.saturating_mul(8)), until_end, sink)?;
+        self.read_array(items, count.saturating_sub(until_end), sink)
+    }
+
     /// Whether a dict's `tp_traverse` visits its keys.
     #[inline]
     fn is_general(&self, keys: &KeysTable) -> bool {

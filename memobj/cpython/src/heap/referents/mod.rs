@@ -58,6 +58,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// # Errors
     /// As [`read_visited`](Self::read_visited).
     pub fn read_hidden(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
+        self.read_unvisited_dict(at, ty, sink)?;
         match ty.kind {
             Some(builtin) => self.read_builtin_hidden(builtin, at, ty, sink),
             None => self.read_unvisited_words(at, ty, sink),

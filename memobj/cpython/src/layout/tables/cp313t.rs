@@ -303,7 +303,6 @@ const BUILD0: Layout = Layout {
         FixedShape { tp_name: "mmap.mmap", size: 104, visited: &[], names: &[], visits_type: true },
         FixedShape { tp_name: "decimal.Context", size: 112, visited: &[80, 88], names: &["traps", "flags"], visits_type: true },
         FixedShape { tp_name: "decimal.Decimal", size: 120, visited: &[], names: &[], visits_type: true },
-        FixedShape { tp_name: "_queue.SimpleQueue", size: 88, visited: &[], names: &[], visits_type: true },
         FixedShape { tp_name: "_bz2.BZ2Compressor", size: 128, visited: &[], names: &[], visits_type: true },
         FixedShape { tp_name: "zoneinfo.ZoneInfo", size: 224, visited: &[32, 40], names: &["key", "file_repr"], visits_type: true },
         FixedShape { tp_name: "socket.socket", size: 72, visited: &[], names: &[], visits_type: true },

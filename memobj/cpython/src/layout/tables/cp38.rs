@@ -289,7 +289,6 @@ const BUILD0: Layout = Layout {
         FixedShape { tp_name: "mmap.mmap", size: 72, visited: &[], names: &[], visits_type: false },
         FixedShape { tp_name: "decimal.Context", size: 96, visited: &[64, 72], names: &["traps", "flags"], visits_type: false },
         FixedShape { tp_name: "decimal.Decimal", size: 104, visited: &[], names: &[], visits_type: false },
-        FixedShape { tp_name: "_queue.SimpleQueue", size: 56, visited: &[32], names: &["lst"], visits_type: false },
         FixedShape { tp_name: "_bz2.BZ2Compressor", size: 112, visited: &[], names: &[], visits_type: false },
         FixedShape { tp_name: "socket.socket", size: 48, visited: &[], names: &[], visits_type: false },
         FixedShape { tp_name: "_socket.socket", size: 48, visited: &[], names: &[], visits_type: false },

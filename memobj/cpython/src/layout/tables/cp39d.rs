@@ -291,7 +291,6 @@ const BUILD0: Layout = Layout {
         FixedShape { tp_name: "mmap.mmap", size: 80, visited: &[], names: &[], visits_type: true },
         FixedShape { tp_name: "decimal.Context", size: 96, visited: &[64, 72], names: &["traps", "flags"], visits_type: true },
         FixedShape { tp_name: "decimal.Decimal", size: 104, visited: &[], names: &[], visits_type: true },
-        FixedShape { tp_name: "_queue.SimpleQueue", size: 56, visited: &[32], names: &["lst"], visits_type: true },
         FixedShape { tp_name: "_bz2.BZ2Compressor", size: 112, visited: &[], names: &[], visits_type: true },
         FixedShape { tp_name: "zoneinfo.ZoneInfo", size: 208, visited: &[16, 24], names: &["key", "file_repr"], visits_type: true },
         FixedShape { tp_name: "socket.socket", size: 48, visited: &[], names: &[], visits_type: true },
