@@ -10,6 +10,7 @@ use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::object::str_header::StrHeader;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -53,6 +54,14 @@ impl Generations {
     pub fn first_seen(&self, node: NodeId) -> usize {
         self.first_seen.get(node.index()).copied().unwrap_or(self.census).into()
     }
+
+    /// Corrects the census in which an object was first seen.
+    pub fn correct(&mut self, node: NodeId, census: usize) {
+        if let (Some(first_seen), Ok(census)) = (self.first_seen.get_mut(node.index()), u8::try_from(census))
+        {
+            *first_seen = census;
+        }
+    }
 }
 
 impl Survivors {
@@ -61,7 +70,7 @@ impl Survivors {
         self.censuses.into()
     }
 
-    /// Finds the objects of a heap that survived. An object that was freed and replaced by one of the same type, length and beginning
+    /// Finds the objects of a heap that survived. An object that was freed and replaced by one of the same type, length, beginning and end
     /// at the same address counts as a survivor, so the numbers of survivors are upper bounds.
     ///
     /// # Errors
@@ -113,15 +122,39 @@ fn read_signature<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) ->
     let (memory, layout) = (python.memory, python.layout);
     let word = |offset: u32| memory.read_word(at, offset).unwrap_or(0);
     let fixed = match of.kind {
-        Some(Builtin::Str) => word(layout.ascii_object.length),
+        Some(Builtin::Str) => text_signature(python, at),
         Some(Builtin::Tuple | Builtin::StructSequence) => {
             mixed(word(layout.var_object.ob_size), word(layout.tuple_object.ob_item))
         }
-        Some(Builtin::Int | Builtin::Bytes) => word(layout.var_object.ob_size),
+        Some(Builtin::Int) => mixed(word(layout.var_object.ob_size), word(layout.long_object.ob_digit)),
+        Some(Builtin::Bytes) => {
+            let length = word(layout.var_object.ob_size);
+            ends_signature(memory, at.plus(layout.bytes_object.ob_sval.into()), length)
+        }
         Some(Builtin::Number) => word(layout.object.size),
         _ => 0,
     };
     (mixed(of.at.0, fixed) >> 32) as Signature
+}
+
+/// The length of a `str`, and its beginning and end.
+fn text_signature<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> u64 {
+    let (memory, layout) = (python.memory, python.layout);
+    let Ok(head) = StrHeader::read(memory, layout, at) else { return 0 };
+    match head.read_data(memory, layout, at) {
+        Ok(data) if head.ready => ends_signature(memory, data, head.length.saturating_mul(head.kind)),
+        _ => head.length,
+    }
+}
+
+/// A number of bytes, and the first and the last eight of them.
+fn ends_signature<M: Memory>(memory: &M, first: Addr, bytes: u64) -> u64 {
+    let word = |at: Addr| memory.read_u64(at).unwrap_or(0);
+    match bytes.checked_sub(8) {
+        Some(rest) => mixed(bytes, mixed(word(first), word(first.plus(rest)))),
+        // The bytes behind a short text are not its own.
+        None => mixed(bytes, word(first) & (1_u64 << (bytes * 8)).wrapping_sub(1)),
+    }
 }
 
 /// Combines two words; the multiplier is that of Knuth's hash, 2⁶⁴ divided by the golden ratio.

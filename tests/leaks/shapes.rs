@@ -120,6 +120,8 @@ pub const ALL: &[Shape] = &[
     leak("attributes_as_dict", &["__main__.Record"], &["__main__.records"]),
     leak("wrapped_again", &["function"], &["__main__.handler"]),
     leak("odd_cache", PAYLOAD, &["__main__.least_recent.items"]),
+    leak("copied_on_write", PAYLOAD, &["__main__.core.handlers"]),
+    leak("two_tables", PAYLOAD, &["__main__.register.by_number"]),
     leak("partials", PAYLOAD, &["__main__.callbacks"]),
     leak("logging_handlers", &["logging.NullHandler"], &["__main__.log.handlers"]),
     leak("loggers", &["logging.Logger"], &["logging.Logger.manager.loggerDict"]),

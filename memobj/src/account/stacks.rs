@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use memobj_cpython::object::memory_ext::MemoryExt as _;
 use memobj_process::addr::{Addr, PAGE_SIZE};
 use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
@@ -59,6 +60,17 @@ pub(super) fn find_stacks(
         let range = &mapping.range;
         // The static data of the main thread was mapped first, so later memory lies below it, if anything.
         let searched = if guarded { range.start } else { range.start.max(range.end.minus(TAIL)) };
+        if !guarded {
+            let merged = merged_stacks(memory, range, residence, &mut left);
+            if !merged.is_empty() {
+                stacks.extend(merged.into_iter().map(|(number, range)| Stack {
+                    range,
+                    thread: name(number).or_else(|| Some(String::new())),
+                    data_only: false,
+                }));
+                continue;
+            }
+        }
         if let Some(descriptor) = read_descriptor(memory, &(searched..range.end), residence, &mut left) {
             let end =
                 descriptor.0.saturating_add(DESCRIPTOR).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
@@ -79,6 +91,52 @@ pub(super) fn find_stacks(
         }
     }
     stacks
+}
+
+/// Finds the stacks in a mapping of several, with the threads' numbers: from glibc 2.42 and Linux 6.13 on, guards are no mappings of their
+/// own (`MADV_GUARD_INSTALL`), so the kernel merges stacks that lie side by side.
+fn merged_stacks(
+    memory: &(impl Memory + ?Sized),
+    range: &Range<Addr>,
+    residence: &Residence,
+    left: &mut u64,
+) -> Vec<(u32, Range<Addr>)> {
+    let mut pointers: Vec<(u32, Addr)> =
+        residence.stack_pointers.iter().copied().filter(|(_, at)| range.contains(at)).collect();
+    pointers.sort_by_key(|&(_, at)| at);
+    let mut stacks: Vec<(u32, Range<Addr>)> = Vec::new();
+    for (number, at) in pointers {
+        let Some(descriptor) =
+            read_descriptor(memory, &(at.clear_bits(PAGE - 1)..range.end), residence, left)
+        else {
+            continue;
+        };
+        let Some(block) = read_block(memory, descriptor).filter(|block| block.contains(&at)) else {
+            continue;
+        };
+        if stacks.last().is_none_or(|(_, last)| last.end <= block.start) && range.end >= block.end {
+            stacks.push((number, block.start.max(range.start)..block.end));
+        }
+    }
+    stacks
+}
+
+/// Reads the block that a thread's stack and descriptor lie in: two words of the descriptor are its start and size (`stackblock`,
+/// `stackblock_size`). Their offsets differ from version to version, but the block ends right behind the descriptor.
+fn read_block(memory: &(impl Memory + ?Sized), descriptor: Addr) -> Option<Range<Addr>> {
+    let mut words = Vec::new();
+    memory.read_words(descriptor, DESCRIPTOR / 8, |word| words.push(word)).ok()?;
+    words.windows(2).find_map(|pair| {
+        let &[start, size] = pair else { return None };
+        let end = start.checked_add(size)?;
+        let is_block = size > 0
+            && start.is_multiple_of(PAGE)
+            && size.is_multiple_of(PAGE)
+            && end > descriptor.0
+            && start < descriptor.0
+            && end - descriptor.0 <= DESCRIPTOR + 2 * PAGE;
+        is_block.then_some(Addr(start)..Addr(end))
+    })
 }
 
 /// Whether a mapping is private anonymous memory without a name.

@@ -2,7 +2,7 @@
 //!
 //! The container may belong to a library, and so may the type of its entries. Then this code is what leads to the program.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use common::record::CodeLine;
 use memobj_cpython::heap::builtins::Builtin;
@@ -15,10 +15,13 @@ use super::find::LeakFinder;
 use super::threads::most_common;
 use crate::graph::NodeId;
 use crate::names::NameReader;
+use crate::object_graph::RootKind;
 
 /// Objects that are followed from an entry, and references of each.
 const MAX_FOLLOWED: usize = 256;
 const MAX_WIDTH: usize = 32;
+/// Frames of threads that are followed.
+const MAX_FRAMES: usize = 1024;
 
 impl LeakFinder<'_, '_> {
     /// The function of the program that most of these entries are or lead to, with its first line.
@@ -27,8 +30,21 @@ impl LeakFinder<'_, '_> {
         names: &mut NameReader<'_, '_, M>,
         entries: impl Iterator<Item = NodeId>,
     ) -> Option<CodeLine> {
-        let found: Vec<CodeLine> = entries.filter_map(|entry| self.code_of_entry(names, entry)).collect();
-        most_common(found.into_iter())
+        most_of(entries.map(|entry| self.code_of_entry(names, entry)).collect())
+    }
+
+    /// The function of the program that most threads run or will call, with its first line.
+    pub(super) fn thread_code<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Option<CodeLine> {
+        let mut of_threads: BTreeMap<usize, Option<CodeLine>> = BTreeMap::new();
+        // The newest threads come last.
+        for root in self.holders.graph().roots().iter().rev().take(MAX_FRAMES) {
+            let RootKind::Frame { thread, .. } = root.kind else { continue };
+            let code = of_threads.entry(thread).or_default();
+            if code.is_none() {
+                *code = self.code_of_entry(names, root.node);
+            }
+        }
+        most_of(of_threads.into_values().collect())
     }
 
     /// The function of the program that is nearest to an entry, by what came with it.
@@ -60,6 +76,13 @@ impl LeakFinder<'_, '_> {
         }
         None
     }
+}
+
+/// The value that more than half have.
+fn most_of(all: Vec<Option<CodeLine>>) -> Option<CodeLine> {
+    let half = all.len() / 2;
+    let most = most_common(all.iter().flatten())?.clone();
+    (all.iter().flatten().filter(|line| **line == most).count() > half).then_some(most)
 }
 
 /// The first line of a function, if it is the program's.

@@ -2,14 +2,15 @@
 //!
 //! Each new object has one growth root, so bytes add up: a session is the growth root of its attributes, which were created with it.
 //! The object before a growth root is old: it is the container that grows. In a module that was imported meanwhile, what came with the import
-//! is old.
+//! is old. So is a container that a program makes anew from the items of the one before, with one more: the items are the growth.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{NodeId, ShortestPaths};
 use crate::holders::Holders;
-use crate::object_graph::TypeIndex;
+use crate::object_graph::{ObjectGraph, TypeIndex};
 use crate::survivors::Generations;
+use memobj_cpython::heap::builtins::Content;
 use memobj_cpython::heap::types::Type;
 
 use super::history::{NameId, PlaceIds};
@@ -106,10 +107,13 @@ pub fn find(
 
 /// Finds the growth root of each new object.
 pub(super) struct RootFinder<'a> {
+    graph: &'a ObjectGraph<'a>,
     paths: &'a ShortestPaths,
     generations: &'a Generations,
     imported: &'a HashSet<NodeId>,
     known: Vec<u32>,
+    /// Whether new containers were made of older items.
+    remade: HashMap<NodeId, bool>,
     path: Vec<NodeId>,
 }
 
@@ -121,7 +125,8 @@ impl<'a> RootFinder<'a> {
         imported: &'a HashSet<NodeId>,
     ) -> Self {
         let known = vec![NONE; holders.graph().objects()];
-        Self { paths: holders.paths(), generations, imported, known, path: Vec::new() }
+        let (graph, paths) = (holders.graph(), holders.paths());
+        Self { graph, paths, generations, imported, known, remade: HashMap::new(), path: Vec::new() }
     }
 
     /// The growth root of a new object.
@@ -136,8 +141,8 @@ impl<'a> RootFinder<'a> {
             self.path.push(at);
             // A root is no object and counts as old: paths begin there.
             match self.paths.parent(at).filter(|&before| self.is_new(before)) {
-                Some(before) => at = before,
-                None => break at,
+                Some(before) if !self.is_remade(before) => at = before,
+                _ => break at,
             }
         };
         // An import may last from one census to the next.
@@ -153,6 +158,25 @@ impl<'a> RootFinder<'a> {
             }
         }
         root
+    }
+
+    /// Whether most of what a container holds is older than the container itself.
+    fn is_remade(&mut self, node: NodeId) -> bool {
+        if let Some(&known) = self.remade.get(&node) {
+            return known;
+        }
+        let kind = self.graph.type_of(node).and_then(|of| of.kind);
+        let is_container =
+            kind.is_some_and(|kind| !matches!(kind.content(), Content::Value | Content::Other));
+        let held = || {
+            let targets = self.graph.references().targets(node).iter().copied().filter(|_| is_container);
+            targets.filter(|&to| self.paths.parent(to) == Some(node))
+        };
+        let first_seen = self.generations.first_seen(node);
+        let older = held().filter(|&to| self.generations.first_seen(to) < first_seen).count();
+        let is_remade = older > 0 && older * 2 >= held().count();
+        self.remade.insert(node, is_remade);
+        is_remade
     }
 
     fn is_new(&self, node: NodeId) -> bool {

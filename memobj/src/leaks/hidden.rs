@@ -4,6 +4,7 @@
 //! holds, these are in a reference cycle that the collector cannot see.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use common::record::Liveness;
@@ -77,8 +78,10 @@ impl LeakFinder<'_, '_> {
                 leak.container = graph.type_of(node).map(|of| of.name().into());
                 if let Some(place) = self.holders.place(place) {
                     leak.holder = Arc::clone(&place.text);
+                    candidate.origin =
+                        place.module.as_ref().and_then(|module| self.holders.modules().origin(module));
+                    candidate.is_standard = candidate.origin == Some(Origin::Standard);
                 }
-                candidate.is_standard = false;
             }
             None => leak.suspects = self.suspects(types.into_iter()),
         }
@@ -99,8 +102,13 @@ impl LeakFinder<'_, '_> {
         let every = lost.len().div_ceil(MAX_LOST).max(1);
         let lost: Vec<NodeId> = lost.into_iter().step_by(every).collect();
         let memory = names.python().memory;
-        let mut search =
-            StorageSearch { finder: self, memory, head: names.python().layout.object.size.into(), words: 0 };
+        let mut search = StorageSearch {
+            finder: self,
+            memory,
+            head: names.python().layout.object.size.into(),
+            python_data: self.python_data(),
+            words: 0,
+        };
         let mut cycles: BTreeMap<TypeIndex, (usize, Vec<TypeIndex>)> = BTreeMap::new();
         for &node in &lost {
             if let Some(cycle) = search.cycle(node) {
@@ -151,6 +159,8 @@ struct StorageSearch<'a, 'h, 'w, M> {
     memory: &'a M,
     /// Bytes of an object's head.
     head: u64,
+    /// The static data of Python: it leads to everything.
+    python_data: Range<Addr>,
     /// Words that were searched.
     words: u64,
 }
@@ -234,7 +244,8 @@ impl<M: Memory> StorageSearch<'_, '_, '_, M> {
                 if wanted.contains(&to) {
                     found.addresses.insert(to);
                 }
-                let is_block = to.0 >= 4096 && to.0.is_multiple_of(8) && to.0 >> 47 == 0;
+                let is_pointer = to.0 >= 4096 && to.0.is_multiple_of(8) && to.0 >> 47 == 0;
+                let is_block = is_pointer && !self.python_data.contains(&to);
                 if is_block && depth < MAX_DEPTH && graph.node(to).is_none() && met.insert(to) {
                     stack.push((to, self.words_of(to), depth.saturating_add(1)));
                 }

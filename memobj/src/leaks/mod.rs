@@ -20,6 +20,7 @@ mod find;
 mod hidden;
 mod limits;
 mod native;
+mod replaced;
 mod side_effects;
 mod threads;
 
@@ -217,11 +218,12 @@ impl LeakTracker {
         if self.moments.len() >= MAX_CENSUSES {
             return Err(too_many(format!("at most {MAX_CENSUSES} censuses can be compared")));
         }
-        let generations = self
+        let mut generations = self
             .survivors
             .identify(python, holders.graph())
             .map_err(|error: TooLarge| too_many(format!("objects cannot be tracked: {error}")))?;
         let mut names = NameReader::new(python);
+        replaced::correct(&mut generations, holders, &mut names);
         let graph = holders.graph();
         let counts: Vec<bool> = graph.types().iter().map(|counted| find::has_items(&counted.ty)).collect();
         let ids = self.history.add(holders, &generations, |node| {

@@ -1,9 +1,13 @@
 //! Growth of the resident set outside Python objects, and the leaks that explain it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::ObjectCount;
+use memobj_process::addr::Addr;
 
 use super::find::{Candidate, LeakFinder, MINUTE};
 use super::trend::Trends;
@@ -24,6 +28,8 @@ const MIN_FOREIGN: f64 = 0.5;
 const MIN_FREE: f64 = 0.25;
 /// The least native memory that an object keeps, if it keeps any worth a line.
 const MIN_NATIVE_EACH: u64 = 256;
+/// More bytes than the data of Python's program or library has. Those of an extension module are farther from it: the code is between them.
+const PYTHON_DATA: u64 = 2 << 20;
 /// Modules of the standard library whose objects keep memory of a library in C.
 const NATIVE_MODULES: [&str; 14] = [
     "_bz2", "_ctypes", "_hashlib", "_lzma", "_sqlite3", "_ssl", "bz2", "ctypes", "lzma", "mmap", "pyexpat",
@@ -81,7 +87,9 @@ impl LeakFinder<'_, '_> {
             rows.map(|row| row.growth_bytes).sum()
         };
         let seconds = self.seconds();
-        let native = grown(&[GrowthCause::Native, GrowthCause::Mapped]);
+        // Rust's allocators are not read: their memory has no known owner.
+        let causes = [GrowthCause::Native, GrowthCause::Mapped, GrowthCause::Allocator, GrowthCause::Unknown];
+        let native = grown(&causes);
         let mut explained = 0_u64;
         let owners = self.native_owners(found);
         let most = (0..).zip(&owners).filter_map(|(number, owner)| Some((number, (*owner)?)));
@@ -111,6 +119,17 @@ impl LeakFinder<'_, '_> {
         }
     }
 
+    /// The static data of Python's program or library, and what else is nearby; empty if it is not known where that is.
+    pub(super) fn python_data(&self) -> Range<Addr> {
+        let types = self.holders.graph().types().iter().map(|counted| &counted.ty);
+        let is_type =
+            |of: &&Type| of.kind == Some(Builtin::Type) && of.class.is_none() && of.qualname == "type";
+        types.into_iter().find(is_type).map_or(Addr::NULL..Addr::NULL, |of| {
+            let (first, end) = (of.at.0.saturating_sub(PYTHON_DATA), of.at.0.saturating_add(PYTHON_DATA));
+            Addr(first)..Addr(end)
+        })
+    }
+
     /// For each leak the most frequent type of its new objects that may keep memory of C code, and how many there are; `None` for a side
     /// effect.
     fn native_owners(&self, found: &[Candidate]) -> Vec<Option<(TypeIndex, u64)>> {
@@ -122,10 +141,16 @@ impl LeakFinder<'_, '_> {
                 *counts.entry(graph.type_index(node)).or_default() += 1;
             }
         }
+        let own = self.python_data();
+        // Types of C or Rust that name no module seem to be builtins.
+        let is_foreign = |of: &Type| of.class.is_none() && !own.contains(&of.at);
         let keeps = |of: TypeIndex| {
-            graph.type_at(of).is_some_and(|of| {
+            graph.type_at(of).filter(|of| of.kind.is_none() && !of.is_metatype()).is_some_and(|of| {
+                if of.module == "builtins" {
+                    return is_foreign(of);
+                }
                 let is_known = NATIVE_MODULES.contains(&&*of.module) || !self.holders.is_standard(&of.module);
-                of.kind.is_none() && of.c_size > PLAIN_OBJECT && of.module != "builtins" && is_known
+                of.c_size > PLAIN_OBJECT && is_known
             })
         };
         let most = |(candidate, counts): (&Candidate, BTreeMap<TypeIndex, u64>)| {
@@ -160,16 +185,30 @@ fn is_free(kind: MemoryKind) -> bool {
     matches!(GrowthCause::from_row(kind), GrowthCause::PythonFree | GrowthCause::NativeFree)
 }
 
-/// The rows that grew from one account to another, largest first.
+/// The rows that grew from one account to another, largest first. The stacks of several threads are one: each may have a name of its own.
 fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
-    let grown =
-        row_changes(&first.rows, &last.rows).into_iter().filter_map(|RowChange { kind, detail, bytes }| {
-            let growth_bytes = u64::try_from(bytes).ok().filter(|&bytes| bytes > 0)?;
-            let now = last.rows.iter().find(|row| (row.kind, &row.detail) == (kind, &detail));
-            let current_bytes = now.map_or(0, MemoryRow::resident_bytes);
-            Some(MemoryRowGrowth { kind, detail, growth_bytes, current_bytes })
-        });
-    grown.take(MAX_ROWS).collect()
+    let mut grown: Vec<MemoryRowGrowth> = Vec::new();
+    let changes = row_changes(&first.rows, &last.rows);
+    let stacks = changes.iter().filter(|change| change.kind == MemoryKind::Stack && change.bytes > 0).count();
+    for RowChange { kind, detail, bytes } in changes {
+        let Some(growth_bytes) = u64::try_from(bytes).ok().filter(|&bytes| bytes > 0) else { continue };
+        let now = last.rows.iter().find(|row| (row.kind, &row.detail) == (kind, &detail));
+        let current_bytes = now.map_or(0, MemoryRow::resident_bytes);
+        let is_one_of_many = kind == MemoryKind::Stack && stacks > 1;
+        match grown.iter_mut().find(|row| is_one_of_many && row.kind == kind) {
+            Some(row) => {
+                row.growth_bytes = row.growth_bytes.saturating_add(growth_bytes);
+                row.current_bytes = row.current_bytes.saturating_add(current_bytes);
+            }
+            None => {
+                let detail = detail.filter(|_| !is_one_of_many);
+                grown.push(MemoryRowGrowth { kind, detail, growth_bytes, current_bytes });
+            }
+        }
+    }
+    grown.sort_by_key(|row| std::cmp::Reverse(row.growth_bytes));
+    grown.truncate(MAX_ROWS);
+    grown
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::names::modules::Origin;
 const MAX_SEARCHED: usize = 64;
 /// The part of a step by which the other may differ: one fortieth.
 const TOLERANCE: u64 = 40;
+/// Containers within containers, up to the object that has them.
+const MAX_LEVELS: usize = 8;
 /// Different steps that two series must have in common.
 const MIN_STEPS: usize = 3;
 
@@ -104,6 +106,38 @@ impl LeakFinder<'_, '_> {
             rest = others;
         }
         self.mark_in_step(found);
+        self.mark_twins(found);
+    }
+
+    /// Marks the smaller of two containers of one object that grew alike from each census to the next: the same code fills both.
+    fn mark_twins(&self, found: &mut [Candidate]) {
+        let owners: Vec<Option<NodeId>> =
+            found.iter().map(|candidate| self.owner_of(candidate.container?)).collect();
+        let mut rest = &mut *found;
+        let mut owners = owners.as_slice();
+        while let (Some((main, others)), Some((owner, next))) = (rest.split_first_mut(), owners.split_first())
+        {
+            let growth = &main.leak.growth_by_census;
+            if main.leak.side_effect_of.is_none() && owner.is_some() {
+                for (other, _) in others.iter_mut().zip(next).filter(|(_, other)| *other == owner) {
+                    if other.leak.side_effect_of.is_none() && is_alike(&other.leak.growth_by_census, growth) {
+                        other.leak.side_effect_of = Some(Arc::clone(&main.leak.holder));
+                    }
+                }
+            }
+            (rest, owners) = (others, next);
+        }
+    }
+
+    /// The instance that has a container, maybe in other containers; `None` if there is none.
+    fn owner_of(&self, container: NodeId) -> Option<NodeId> {
+        let graph = self.holders.graph();
+        let above = std::iter::successors(self.holders.paths().parent(container), |&node| {
+            let is_inside = graph.type_of(node).is_some_and(|of| of.kind.is_some() && of.class.is_none());
+            self.holders.paths().parent(node).filter(|_| is_inside)
+        });
+        let owner = above.take(MAX_LEVELS).last()?;
+        graph.type_of(owner).filter(|of| of.class.is_some() && !of.is_metatype()).map(|_| owner)
     }
 
     /// Marks what an installed package holds beside a leak that the program holds, if both grew by the same number from each census to the
@@ -162,6 +196,12 @@ impl LeakFinder<'_, '_> {
         }
         false
     }
+}
+
+/// Whether two series of growth are the same, but for what is added between the reads of both.
+fn is_alike(a: &[i64], b: &[i64]) -> bool {
+    let is_near = |(&a, &b): (&i64, &i64)| a.abs_diff(b) <= a.unsigned_abs() / TOLERANCE + 1;
+    a.len() == b.len() && !a.is_empty() && a.iter().zip(b).all(is_near)
 }
 
 /// Whether two series of growth are the same, but for rounding. Equal steps say nothing: each of two rates may be constant.

@@ -11,10 +11,8 @@ use super::trend::Trends;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::{NameReader, qualified_name};
-use crate::object_graph::{Root, RootKind};
+use crate::object_graph::RootKind;
 
-/// Frames whose variables are searched for the code that threads run.
-const MAX_FRAMES: usize = 256;
 /// The module of the thread class.
 pub(super) const THREADING: &str = "threading";
 
@@ -49,9 +47,7 @@ impl LeakFinder<'_, '_> {
         leak.holder = format!("{THREADING}._active").into();
         leak.name = format!("{THREADING}.Thread").into();
         leak.function = most_run_function(self.holders, names);
-        let frames = |root: &&Root| matches!(root.kind, RootKind::Frame { .. });
-        let frames = self.holders.graph().roots().iter().rev().filter(frames);
-        leak.entry_code = self.entry_code(names, frames.map(|root| root.node).take(MAX_FRAMES));
+        leak.entry_code = self.thread_code(names);
         leak.objects_per_minute = per_minute;
         leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
         (leak.container, leak.entries, leak.path) = (None, None, None);
