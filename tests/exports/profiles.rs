@@ -10,6 +10,7 @@ use super::{census_types, export, start};
 use crate::support::Tool;
 use crate::support::interpreters::{interpreters, script};
 use crate::support::log::number;
+use crate::support::python::python;
 
 /// Objects and bytes by stack: kinds and names of frames, the module first.
 type Stacks = BTreeMap<Vec<(String, String)>, (u64, u64)>;
@@ -18,7 +19,8 @@ type Stacks = BTreeMap<Vec<(String, String)>, (u64, u64)>;
 #[track_caller]
 pub fn unpacked(file: &Path) -> Vec<u8> {
     let program = "import gzip, sys; sys.stdout.buffer.write(gzip.open(sys.argv[1]).read())";
-    Tool::new("python3").args(["-c", program]).arg(file).run().expect_code(0).stdout
+    let python = python().map_or(Path::new("python3"), |python| &python.path);
+    Tool::new(python).args(["-c", program]).arg(file).run().expect_code(0).stdout
 }
 
 /// Reads a varint of Protocol Buffers from the beginning of `bytes`.

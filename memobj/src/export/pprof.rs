@@ -81,12 +81,15 @@ impl Message {
 
     /// Seven bits a byte, the low ones first; the eighth says that more follow.
     fn put(mut self, mut value: u64) -> Self {
-        while value >= 0x80 {
-            self.0.push((value & 0x7f) as u8 | 0x80);
+        loop {
+            let [low, ..] = value.to_le_bytes();
             value >>= 7;
+            if value == 0 {
+                self.0.push(low);
+                return self;
+            }
+            self.0.push(low | 0x80);
         }
-        self.0.push(value as u8);
-        self
     }
 
     fn varint(self, field: u64, value: impl Into<u64>) -> Self {
