@@ -1,5 +1,7 @@
 //! Exports for other tools: they are well-formed, have the numbers of the census, the names of the program and none of its values.
 
+mod profiles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +13,10 @@ use serde_json::Value;
 use crate::held::core;
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::log::number;
-use crate::support::{Background, Tool, workspace};
+use crate::support::{Background, Tool, bin, workspace};
+
+/// The endings of all formats.
+const ENDINGS: [&str; 4] = [".heapsnapshot", ".pb.gz", ".speedscope.json", ".csv"];
 
 /// A running `tests/targets/exported.py`.
 fn start(interpreter: &Interpreter) -> Background {
@@ -203,12 +208,20 @@ fn exports_have_no_values() {
     for interpreter in interpreters() {
         let folder = tempfile::tempdir().unwrap();
         let process = start(interpreter);
-        let file = folder.path().join("a.heapsnapshot");
-        export(&file, &["-p", &process.pid().to_string()]);
-        let text = String::from_utf8(fs::read(&file).unwrap()).unwrap();
-        let secret = text.find("hunter2").map(|at| text.get(at..at + 40));
-        assert_eq!(secret, None, "{interpreter}");
-        assert!(text.contains("visible_attribute") && text.contains("visible_local"), "{interpreter}");
+        let saved = folder.path().join("saved").to_str().unwrap().to_owned();
+        let pid = process.pid().to_string();
+        Tool::ours("memobj").args(["-p", &pid, "--save-snapshot", &saved]).run().expect_code(0);
+        for ending in ENDINGS {
+            let file = folder.path().join(format!("a{ending}"));
+            export(&file, &["--snapshot", &saved, "--retained"]);
+            let bytes = if ending == ".pb.gz" { profiles::unpacked(&file) } else { fs::read(&file).unwrap() };
+            let text = String::from_utf8_lossy(&bytes);
+            let secret = text.find("hunter2").map(|at| text.get(at..at + 40));
+            assert_eq!(secret, None, "{interpreter}: {ending}");
+            assert!(text.contains("__main__.Session"), "{interpreter}: {ending}");
+            let has_names = text.contains("visible_attribute") && text.contains("visible_local");
+            assert!(has_names || ending != ".heapsnapshot", "{interpreter}");
+        }
     }
 }
 
@@ -221,9 +234,13 @@ fn exports_are_the_same_live_and_from_files() {
     let process = start(interpreter);
     let pid = process.pid().to_string();
     export(&path("a.heapsnapshot"), &["-p", &pid, "--save-snapshot", &text("saved")]);
-    export(&path("b.heapsnapshot"), &["--snapshot", &text("saved")]);
-    let live = fs::read(path("a.heapsnapshot")).unwrap();
-    assert!(live == fs::read(path("b.heapsnapshot")).unwrap(), "the saved snapshot has another export");
+    let read = |name: &str| fs::read(path(name)).unwrap();
+    for ending in ENDINGS {
+        let (live, saved) = (&format!("a{ending}"), &format!("b{ending}"));
+        export(&path(live), &["-p", &pid]);
+        export(&path(saved), &["--snapshot", &text("saved")]);
+        assert!(read(live) == read(saved), "{ending}: the saved snapshot has another export");
+    }
     export(&path("later.heapsnapshot"), &["-p", &pid]);
     let (first, later) =
         (HeapSnapshot::read(&path("a.heapsnapshot")), HeapSnapshot::read(&path("later.heapsnapshot")));
@@ -231,8 +248,11 @@ fn exports_are_the_same_live_and_from_files() {
     assert_eq!(first.ids("__main__.Session"), later.ids("__main__.Session"));
     match core(process.pid(), folder.path()) {
         Ok(file) => {
-            export(&path("c.heapsnapshot"), &["--core", file.to_str().unwrap()]);
-            assert!(live == fs::read(path("c.heapsnapshot")).unwrap(), "the core has another export");
+            for ending in ENDINGS {
+                let (live, cored) = (&format!("a{ending}"), &format!("c{ending}"));
+                export(&path(cored), &["--core", file.to_str().unwrap()]);
+                assert!(read(live) == read(cored), "{ending}: the core has another export");
+            }
         }
         Err(reason) => crate::skip!("no core by gcore: {reason}"),
     }
@@ -251,9 +271,81 @@ fn export_is_private_and_errors_are_reported() {
     let run = Tool::ours("memobj").args(["-p", &pid, "--export"]).arg(&missing).run().expect_code(2);
     assert!(run.err().contains("cannot write"), "{run}");
     let run = Tool::ours("memobj").args(["-p", &pid, "--export", "a.unknown"]).run().expect_code(2);
-    assert!(run.err().contains(".heapsnapshot"), "{run}");
+    assert!(ENDINGS.iter().all(|ending| run.err().contains(ending)), "{run}");
+    for ending in ENDINGS {
+        let name = format!("refused{ending}");
+        for args in [&["-p", &pid, "--tree"][..], &["-p", &pid, "-p", "1"], &["-p", &pid, "-i", "1s"]] {
+            let run = Tool::ours("memobj").args(args).args(["--export", &name]).dir(folder.path()).run();
+            assert!(run.code() == Some(2) && !folder.path().join(&name).exists(), "{args:?}: {run}");
+        }
+    }
     let full = folder.path().join("full.heapsnapshot");
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
     let run = Tool::ours("memobj").args(["-p", &pid, "--export"]).arg(&full).run().expect_code(2);
     assert!(run.err().contains("No space left"), "{run}");
+}
+
+#[test]
+fn failed_export_leaves_the_earlier_file() {
+    let Some(interpreter) = interpreters().last() else { crate::skip!("no Python from 3.8 on") };
+    let process = start(interpreter);
+    let pid = process.pid().to_string();
+    // 64 KiB: the first file of the run that fits.
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
+    let export_limited = |file: &Path| {
+        let tool = Tool::new("bash").args(["-c", limited, "bash"]).arg(bin("memobj")).args(["-p", &pid]);
+        tool.arg("--export").arg(file).limit(Duration::from_secs(120)).run()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let names = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let file = folder.path().join("a.heapsnapshot");
+    let run = export_limited(&file).expect_code(2);
+    assert!(run.err().contains("File too large"), "{run}");
+    assert_eq!(names(), Vec::<std::ffi::OsString>::new());
+    fs::write(&file, "earlier").unwrap();
+    export_limited(&file).expect_code(2);
+    assert_eq!(
+        (names(), fs::read_to_string(&file).unwrap()),
+        (vec!["a.heapsnapshot".into()], "earlier".into())
+    );
+    export_limited(&folder.path().join("a.csv")).expect_code(0);
+}
+
+#[test]
+fn table_has_all_types() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = start(interpreter);
+        let file = folder.path().join("a.csv");
+        let pid = process.pid().to_string();
+        for args in [&["-p", &pid, "--retained"][..], &["-p", &pid]] {
+            let record = export(&file, args);
+            let rows: Vec<BTreeMap<String, String>> =
+                csv::Reader::from_path(&file).unwrap().deserialize().map(Result::unwrap).collect();
+            let cell = |row: &BTreeMap<String, String>, name: &str| row[name].parse::<u64>().unwrap();
+            let sum = |name: &str| rows.iter().map(|row| cell(row, name)).sum::<u64>();
+            assert_eq!(sum("count"), number(&record, "total_objects"), "{interpreter}");
+            assert_eq!(sum("size_bytes"), number(&record, "total_size_bytes"), "{interpreter}");
+            assert_eq!(sum("overhead_bytes"), number(&record, "total_overhead_bytes"), "{interpreter}");
+            let sizes: Vec<u64> = rows.iter().map(|row| cell(row, "size_bytes")).collect();
+            assert!(sizes.is_sorted_by(|a, b| a >= b), "{interpreter}");
+            let listed = record["types"].as_array().unwrap();
+            assert!(rows.len() > listed.len(), "{interpreter}: small types too");
+            for of in listed {
+                let row = rows.iter().find(|row| row["type"] == of["type"]).unwrap();
+                for name in ["count", "size_bytes", "overhead_bytes"] {
+                    assert_eq!(cell(row, name), of[name].as_u64().unwrap_or(0), "{interpreter}: {of}");
+                }
+                let retained = of["retained_bytes"].as_u64().map_or_else(String::new, |of| of.to_string());
+                assert_eq!(row["retained_bytes"], retained, "{interpreter}: {of}");
+                assert_eq!(row["size_exact"] == "false", of["size_exact"] == false, "{interpreter}: {of}");
+            }
+            let session = rows.iter().find(|row| row["type"] == "__main__.Session").unwrap();
+            assert_eq!((&*session["module"], &*session["count"]), ("__main__", "2001"), "{interpreter}");
+            assert_eq!(session["retained_bytes"].is_empty(), args.len() == 2, "{interpreter}");
+        }
+    }
 }

@@ -129,7 +129,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"], help_heading = "What")]
     pub save_snapshot: Option<PathBuf>,
 
-    /// Write the objects to FILE for another tool, by its ending: .heapsnapshot (Chrome DevTools, memlab); no values of the program
+    /// Write the objects to FILE for another tool, by its ending: .heapsnapshot (Chrome DevTools, memlab), .pb.gz (pprof, Pyroscope), .speedscope.json, or .csv (types, for spreadsheets); no values of the program
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(parse_export), conflicts_with_all = ["tree", "command", "interval", "count", "duration"], help_heading = "What")]
     pub export: Option<ExportFile>,
 

@@ -116,11 +116,32 @@ pub struct ExportFile {
 pub enum ExportFormat {
     /// A heap snapshot of V8: Chrome DevTools, memlab.
     HeapSnapshot,
+    /// The tree of holders as a profile: pprof, Pyroscope, Grafana.
+    Pprof,
+    /// The same for speedscope.
+    Speedscope,
+    /// The types as a table: spreadsheets.
+    Csv,
 }
 
 impl ExportFormat {
     /// The formats with the endings of their files.
-    pub const ENDINGS: [(&'static str, Self); 1] = [(".heapsnapshot", Self::HeapSnapshot)];
+    pub const ENDINGS: [(&'static str, Self); 4] = [
+        (".heapsnapshot", Self::HeapSnapshot),
+        (".pb.gz", Self::Pprof),
+        (".speedscope.json", Self::Speedscope),
+        (".csv", Self::Csv),
+    ];
+
+    /// Whether it contains more than the types.
+    pub const fn has_references(self) -> bool {
+        !matches!(self, Self::Csv)
+    }
+
+    /// Whether it contains the tree of holders.
+    pub const fn has_tree(self) -> bool {
+        matches!(self, Self::Pprof | Self::Speedscope)
+    }
 }
 
 /// The options of `--watch-adds`.

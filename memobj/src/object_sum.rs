@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+/// The module of types whose names stand bare.
+const BUILTINS: &str = "builtins";
+
 /// Objects that have a name in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRow {
@@ -52,5 +55,44 @@ impl ObjectSum {
             size_exact: self.size_exact && other.size_exact,
             retained_bytes: None,
         }
+    }
+}
+
+/// The objects of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeCount {
+    /// Its module; `builtins` for builtin types.
+    pub module: Arc<str>,
+    /// Its name within the module, as `__qualname__`.
+    pub qualname: Arc<str>,
+    /// How many.
+    pub count: u64,
+    /// Their sizes, as `sys.getsizeof` gives them.
+    pub size_bytes: u64,
+    /// Storage that they own and `sys.getsizeof` does not count.
+    pub overhead_bytes: u64,
+    /// Whether `size_bytes` is exact; otherwise a lower bound.
+    pub size_exact: bool,
+}
+
+impl From<&TypeCount> for ObjectSum {
+    fn from(count: &TypeCount) -> Self {
+        Self {
+            count: count.count,
+            size_bytes: count.size_bytes,
+            overhead_bytes: count.overhead_bytes,
+            size_exact: count.size_exact,
+            retained_bytes: None,
+        }
+    }
+}
+
+/// The name of a type in records.
+#[must_use]
+pub fn type_name(kind: &TypeCount) -> Arc<str> {
+    if &*kind.module == BUILTINS {
+        Arc::clone(&kind.qualname)
+    } else {
+        format!("{}.{}", kind.module, kind.qualname).into()
     }
 }

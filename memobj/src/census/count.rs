@@ -27,17 +27,18 @@ use memobj_process::target::Pauses;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
-use super::{Census, TypeCount, unread_frames};
+use super::{Census, unread_frames};
 use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
 use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::CensusOptions;
-use crate::export::export;
+use crate::export::{export_objects, export_types};
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext};
 use crate::names::NameReader;
+use crate::object_sum::TypeCount;
 use crate::watch::holder::{WatchedHolder, find_holder};
 
 /// Bytes of memory per thread.
@@ -192,6 +193,9 @@ pub(crate) fn count_objects(
         ..CensusRecord::default()
     };
     let types = types(&walked, coverage, options.scope);
+    if let Some(to) = options.export.as_ref().filter(|to| !to.format.has_references()) {
+        export_types(&types, held.as_ref().and_then(|held| held.retained.as_ref()), to)?;
+    }
     let mut census = Census { record, types, memory: process_memory, held, caches, watched };
     // Without some pages the census will be dropped.
     if let Some(leaks) = leaks.filter(|_| !memory.has_missed()) {
@@ -263,15 +267,18 @@ fn analyze_references<M: Memory>(
     threads: usize,
 ) -> Result<(Option<HolderSummary>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (options.holders.as_ref(), options.caches);
-    if holding.is_none() && caching.is_none() && options.export.is_none() {
+    let export_to = options.export.as_ref().filter(|to| to.format.has_references());
+    if holding.is_none() && caching.is_none() && export_to.is_none() {
         return Ok((None, None));
     }
     let holders = Holders::find(heap, walked, threads)?;
-    if let Some(to) = &options.export {
-        export(heap, &holders, to)?;
-    }
-    let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
+    let retains = caching.is_some()
+        || holding.is_some_and(|holding| holding.retained)
+        || export_to.is_some_and(|to| to.format.has_tree());
     let retained = retains.then(|| RetainedSizes::new(holders.graph())).transpose()?;
+    if let Some(to) = export_to {
+        export_objects(heap, &holders, retained.as_ref(), to)?;
+    }
     let held = holding.map(|holding| summarize_holders(heap, &holders, retained.as_ref(), holding, kept));
     let caches = caching
         .zip(retained.as_ref())

@@ -20,6 +20,7 @@ Examples:
   memobj --no-interrupt -p 1234           pause no thread that waits in a system call
   memobj --max-pause 0 -p 1234            never pause it
   memobj --export a.heapsnapshot -p 1234  the objects, for Chrome DevTools and memlab
+  memobj --export a.pb.gz -p 1234         who holds what, for go tool pprof and Pyroscope
   memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
 

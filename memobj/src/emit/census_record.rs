@@ -192,8 +192,8 @@ mod tests {
     use common::record::{CaptureMethod, LiveReason, Liveness, Run};
 
     use super::*;
-    use crate::census::TypeCount;
     use crate::emit::testing::{census, type_count};
+    use crate::object_sum::TypeCount;
 
     fn record(recorder: &mut CensusRecorder, types: Vec<TypeCount>) -> CensusRecord {
         let census = census(types);

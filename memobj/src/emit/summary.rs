@@ -3,23 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::census::{Census, TypeCount};
-use crate::object_sum::{ObjectSum, SummaryRow};
-
-/// The module of types whose names stand bare.
-const BUILTINS: &str = "builtins";
-
-impl From<&TypeCount> for ObjectSum {
-    fn from(count: &TypeCount) -> Self {
-        Self {
-            count: count.count,
-            size_bytes: count.size_bytes,
-            overhead_bytes: count.overhead_bytes,
-            size_exact: count.size_exact,
-            retained_bytes: None,
-        }
-    }
-}
+use crate::census::Census;
+use crate::object_sum::{ObjectSum, SummaryRow, type_name};
 
 /// A census summed up by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,15 +38,6 @@ pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// The name of a type in records.
-fn type_name(kind: &TypeCount) -> Arc<str> {
-    if &*kind.module == BUILTINS {
-        Arc::clone(&kind.qualname)
-    } else {
-        format!("{}.{}", kind.module, kind.qualname).into()
-    }
-}
-
 fn ordered(sums: HashMap<Arc<str>, ObjectSum>) -> Vec<SummaryRow> {
     let mut rows: Vec<SummaryRow> = sums.into_iter().map(|(name, sum)| SummaryRow { name, sum }).collect();
     SummaryRow::sort(&mut rows);
@@ -72,6 +48,7 @@ fn ordered(sums: HashMap<Arc<str>, ObjectSum>) -> Vec<SummaryRow> {
 mod tests {
     use super::*;
     use crate::emit::testing::{census, type_count};
+    use crate::object_sum::TypeCount;
 
     #[test]
     fn same_names_merge_in_order() {

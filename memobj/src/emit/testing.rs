@@ -4,7 +4,8 @@ use common::record::{
     Allocator, CaptureMethod, CensusRecord, Coverage, GcGeneration, GcState, PythonBuild, PythonThread, Scope,
 };
 
-use crate::census::{Census, TypeCount};
+use crate::census::Census;
+use crate::object_sum::TypeCount;
 
 /// Objects of a type.
 pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {

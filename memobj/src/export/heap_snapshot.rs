@@ -49,7 +49,7 @@ pub(super) fn write<M: Memory>(
         "{{\"snapshot\":{{\"meta\":{META},\"node_count\":{nodes},\"edge_count\":{edges},\"trace_function_count\":0}},\"nodes\":["
     )?;
 
-    let mut strings = Strings::new();
+    let mut strings = Strings::new("(no name)");
     let mut reader = EdgeReader::new(holders, names);
     let mut row = NodeRow { out, is_first: true };
     // The ids 1 to `reserved` are those of the nodes that are no objects.

@@ -5,18 +5,28 @@
 mod edges;
 mod heap_snapshot;
 mod ids;
+mod pprof;
+mod speedscope;
+mod stacks;
 mod strings;
+mod types_table;
+mod whole_file;
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
-use common::output_file::{self, Existing};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
 
 use crate::config::{ExportFile, ExportFormat};
 use crate::holders::Holders;
+use crate::holders::heap_tree::HeapTree;
+use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
+use crate::object_sum::TypeCount;
 
 /// Writing a file for another tool.
 const EXPORT: Stage = Stage("export");
@@ -24,26 +34,46 @@ const EXPORT: Stage = Stage("export");
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Writes the objects to a file that only its owner can read.
+/// Writes the objects to a file that only its owner can read. Formats with the tree of holders need the `retained` sizes.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn export<M: Memory>(
+pub fn export_objects<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
+    retained: Option<&RetainedSizes>,
     to: &ExportFile,
 ) -> Result<(), Error> {
-    let write = || -> io::Result<()> {
-        let file = output_file::open(&to.path, Existing::Replace)?;
+    let tree = retained.filter(|_| to.format.has_tree()).map(|retained| HeapTree::new(holders, retained));
+    write_file(to, |out| match (to.format, tree) {
+        (ExportFormat::Pprof, Some(tree)) => pprof::write(&tree, out),
+        (ExportFormat::Speedscope, Some(tree)) => speedscope::write(&tree, out),
+        _ => heap_snapshot::write(&mut NameReader::new(python), holders, out),
+    })
+}
+
+/// Writes the types to a file that only its owner can read. `retained` are the sizes that they retain, by name.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn export_types(
+    types: &[TypeCount],
+    retained: Option<&BTreeMap<Arc<str>, u64>>,
+    to: &ExportFile,
+) -> Result<(), Error> {
+    write_file(to, |out| types_table::write(types, retained, out))
+}
+
+fn write_file(
+    to: &ExportFile,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let written = whole_file::write(&to.path, |file| {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        match to.format {
-            ExportFormat::HeapSnapshot => {
-                heap_snapshot::write(&mut NameReader::new(python), holders, &mut out)?;
-            }
-        }
+        write(&mut out)?;
         out.flush()
-    };
-    write().map_err(|error| {
+    });
+    written.map_err(|error| {
         let hint = "choose a writable folder with enough free space";
         Error::new(EXPORT, format!("cannot write {}: {error}", to.path.display()), hint)
     })

@@ -17,9 +17,9 @@ impl Strings {
     /// The number of the string in place of one that there is not, or for which there was no room.
     pub(super) const NO_NAME: u32 = 0;
 
-    /// A table with no string of its caller.
-    pub(super) fn new() -> Self {
-        Self { numbers: HashMap::new(), list: vec!["(no name)".into()] }
+    /// A table with the string of [`NO_NAME`](Self::NO_NAME) alone.
+    pub(super) fn new(no_name: &str) -> Self {
+        Self { numbers: HashMap::new(), list: vec![no_name.into()] }
     }
 
     /// The number of a string, which is added if it is new.

@@ -41,8 +41,9 @@ struct Node {
     size_bytes: u64,
 }
 
+/// The tree, with all nodes.
 #[derive(Debug)]
-struct Builder<'a, 'w> {
+pub struct HeapTree<'a, 'w> {
     holders: &'a Holders<'w>,
     /// By type: the first type of the same name.
     types: Vec<TypeIndex>,
@@ -50,36 +51,54 @@ struct Builder<'a, 'w> {
     below: HashMap<(usize, Label), usize>,
 }
 
-/// Makes the tree; nodes smaller than a thousandth of all bytes are left out.
-pub fn heap_tree(holders: &Holders<'_>, retained: &RetainedSizes) -> Vec<HeapNode> {
-    build(holders, retained).rows()
-}
-
-fn build<'a, 'w>(holders: &'a Holders<'w>, retained: &RetainedSizes) -> Builder<'a, 'w> {
-    let heap = Node { above: 0, depth: 0, label: None, holder: None, count: 0, size_bytes: 0 };
-    let mut first: HashMap<String, TypeIndex> = HashMap::new();
-    let types = (0..).map(TypeIndex).zip(holders.graph().types());
-    let types = types.map(|(index, of)| *first.entry(of.ty.name()).or_insert(index)).collect();
-    let mut builder = Builder { holders, types, nodes: vec![heap], below: HashMap::new() };
-    // The node of each object on the path of the walk.
-    let mut path = vec![0];
-    retained.walk(|node, visit| match visit {
-        Visit::Enter => {
-            let above = path.last().copied().unwrap_or(0);
-            path.push(builder.add(above, node));
+impl<'a, 'w> HeapTree<'a, 'w> {
+    /// Makes the tree.
+    pub fn new(holders: &'a Holders<'w>, retained: &RetainedSizes) -> Self {
+        let heap = Node { above: 0, depth: 0, label: None, holder: None, count: 0, size_bytes: 0 };
+        let mut first: HashMap<String, TypeIndex> = HashMap::new();
+        let types = (0..).map(TypeIndex).zip(holders.graph().types());
+        let types = types.map(|(index, of)| *first.entry(of.ty.name()).or_insert(index)).collect();
+        let mut tree = Self { holders, types, nodes: vec![heap], below: HashMap::new() };
+        // The node of each object on the path of the walk.
+        let mut path = vec![0];
+        retained.walk(|node, visit| match visit {
+            Visit::Enter => {
+                let above = path.last().copied().unwrap_or(0);
+                path.push(tree.add(above, node));
+            }
+            Visit::Leave => {
+                path.pop();
+            }
+        });
+        for node in holders.graph().object_nodes().filter(|&node| !retained.reaches(node)) {
+            tree.add(0, node);
         }
-        Visit::Leave => {
-            path.pop();
-        }
-    });
-    for node in holders.graph().object_nodes().filter(|&node| !retained.reaches(node)) {
-        builder.add(0, node);
+        tree.sum_up();
+        tree
     }
-    builder.sum_up();
-    builder
-}
 
-impl Builder<'_, '_> {
+    /// Its nodes, without those smaller than a thousandth of all bytes.
+    pub fn listed(&self) -> Vec<HeapNode> {
+        self.rows(self.bytes().div_ceil(LISTED_PARTS))
+    }
+
+    /// Its largest nodes, `nodes` at most. Of those of one size either all or none are there.
+    pub fn largest(&self, nodes: usize) -> Vec<HeapNode> {
+        let mut sizes: Vec<u64> = self.nodes.iter().skip(1).map(|node| node.size_bytes).collect();
+        // The heap is one of them.
+        let wanted = nodes.saturating_sub(1);
+        let largest_omitted = if wanted < sizes.len() {
+            *sizes.select_nth_unstable_by_key(wanted, |&size| Reverse(size)).1
+        } else {
+            0
+        };
+        self.rows(largest_omitted.saturating_add(1))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.nodes.first().map_or(0, |heap| heap.size_bytes)
+    }
+
     /// Adds an object below a node; roots, which have no holder, add nothing. Returns its node.
     fn add(&mut self, above: usize, object: NodeId) -> usize {
         let Some(holder) = self.holders.holder(object) else { return above };
@@ -199,11 +218,9 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// The large nodes, each before those below it.
-    fn rows(&self) -> Vec<HeapNode> {
-        let total = self.nodes.first().map_or(0, |heap| heap.size_bytes);
-        let is_large =
-            |node: &Node| node.size_bytes.saturating_mul(LISTED_PARTS) >= total && node.size_bytes > 0;
+    /// The nodes from `least_bytes` on, each before those below it.
+    fn rows(&self, least_bytes: u64) -> Vec<HeapNode> {
+        let is_large = |node: &Node| node.size_bytes >= least_bytes.max(1);
         let mut below: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         let mut omitted = vec![Omitted::default(); self.nodes.len()];
         for (at, node) in self.nodes.iter().enumerate().skip(1) {

@@ -12,7 +12,7 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::Holders;
-use super::heap_tree::heap_tree;
+use super::heap_tree::HeapTree;
 use super::object_samples::sample_objects;
 use super::pinning::find_pinning;
 use super::retained::RetainedSizes;
@@ -103,7 +103,7 @@ pub fn summarize_holders<M: Memory>(
         modules: ordered(modules),
         unreachable: holders.unreachable(),
         retained: retained.map(|retained| by_type(holders, retained)),
-        tree: retained.map(|retained| heap_tree(holders, retained)),
+        tree: retained.map(|retained| HeapTree::new(holders, retained).listed()),
         pinning: find_pinning(holders, kept),
         whys,
         missing_types,

@@ -5,9 +5,10 @@ use common::record::{CaptureMethod, Coverage, ErrorRecord, Header, LiveReason, R
 use proptest::prelude::*;
 
 use super::*;
-use crate::census::{Census, TypeCount};
+use crate::census::Census;
 use crate::emit::census_record::CensusRecorder;
 use crate::emit::testing::{census, type_count};
+use crate::object_sum::TypeCount;
 
 const PLAIN: Style = Style { colour: false, width: None };
 const OPTIONS: TextOptions = TextOptions { limit: 20, diff_every: 3, memory: false };
