@@ -21,6 +21,8 @@ const SELF: usize = 16;
 const NUMBER: u64 = 720;
 /// `sizeof(struct pthread)` in 2.36.
 const DESCRIPTOR: u64 = 2304;
+/// The largest distance from a descriptor to the end of its stack.
+const MAX_DESCRIPTOR: u64 = 3 * PAGE;
 /// Pages that are searched in all: hostile memory may look like many guarded stacks.
 const MAX_PAGES: u64 = 1 << 20;
 /// Bytes at the end of memory without a guard that are searched.
@@ -132,9 +134,8 @@ fn read_block(memory: &(impl Memory + ?Sized), descriptor: Addr) -> Option<Range
         let is_block = size > 0
             && start.is_multiple_of(PAGE)
             && size.is_multiple_of(PAGE)
-            && end > descriptor.0
             && start < descriptor.0
-            && end - descriptor.0 <= DESCRIPTOR + 2 * PAGE;
+            && end.checked_sub(descriptor.0).is_some_and(|rest| rest > 0 && rest <= MAX_DESCRIPTOR);
         is_block.then_some(Addr(start)..Addr(end))
     })
 }
