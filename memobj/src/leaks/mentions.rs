@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use common::record::{CodeLine, GrowthMode, Leak};
+use common::record::{CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak};
 use memobj_cpython::runtime::bytecode::Instruction;
 use memobj_process::memory::Memory;
 
 use crate::graph::NodeId;
-use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 

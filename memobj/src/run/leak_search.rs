@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use common::cli::EXIT_TROUBLE;
 use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 use common::stdio::StatusLine;
+use common::verdict::bytes_per_minute;
 
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
+use crate::leaks::LeakTracker;
 use crate::leaks::source_lines::find_lines;
-use crate::leaks::{LeakTracker, bytes_per_minute};
 
 /// Something leaks.
 const EXIT_LEAK: u8 = 1;
