@@ -32,6 +32,7 @@ fn figure(series: Vec<Series>, stacked: bool) -> Figure {
         unit: Unit::Bytes,
         stacked,
         log_scale: false,
+        delta: false,
         time: (START, START + 100_000),
         series,
         total: None,
@@ -114,6 +115,23 @@ fn axes_and_labels_are_shown() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn legend_shows_all_in_order_of_growth() {
+    let names: Vec<String> = (0..12).map(|n| format!("pkg.Type{n:02}")).collect();
+    let all = names.iter().zip(0_i32..).map(|(name, n)| {
+        // The last ones grow most.
+        series(name, 0, &[&[(0, 100.0), (100, 100.0 + f64::from(n * n))]])
+    });
+    let text = drawn(&figure(all.collect(), false), (80, 24), ColourDepth::None);
+    assert!(!text.contains(" more"), "{text}");
+    let place = |name: &String| {
+        let (row, line) = text.lines().enumerate().find(|(_, line)| line.contains(name.as_str())).unwrap();
+        (line.find(name.as_str()).unwrap() > 30, row)
+    };
+    let places: Vec<(bool, usize)> = names.iter().rev().map(place).collect();
+    assert!(places.is_sorted(), "{places:?} {text}");
 }
 
 #[test]
