@@ -1,7 +1,7 @@
 //! Renders one of our SVG documents as a PNG.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{FontResolver, Options, Tree, fontdb};
@@ -38,16 +38,12 @@ pub fn render(svg: &str, size: Size) -> Result<Png, String> {
     if !is_covered(svg) {
         fonts.load_system_fonts();
     }
-    let missing = Mutex::new(BTreeSet::new());
+    // Only what is drawn counts; a character that the embedded font has needs no other.
+    let lacking = svg.chars().filter(|character| !is_covered(character.encode_utf8(&mut [0; 4])));
+    let drawn: BTreeSet<char> = lacking.filter(|one| one.width().is_some_and(|width| width > 0)).collect();
+    let missing = drawn.into_iter().filter(|&one| fallback(one, &[], &fonts).is_none()).collect();
     let select_fallback = |character: char, tried: &[fontdb::ID], fonts: &mut Arc<fontdb::Database>| {
-        let found = fallback(character, tried, fonts);
-        if found.is_none()
-            && character.width().is_some_and(|width| width > 0)
-            && let Ok(mut missing) = missing.lock()
-        {
-            missing.insert(character);
-        }
-        found
+        fallback(character, tried, fonts)
     };
     let options = Options {
         fontdb: Arc::new(fonts),
@@ -63,8 +59,7 @@ pub fn render(svg: &str, size: Size) -> Result<Png, String> {
         Pixmap::new(width, height).ok_or_else(|| format!("no memory for {width}x{height} pixels"))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
     let bytes = pixmap.encode_png().map_err(|error| error.to_string())?;
-    drop(options);
-    Ok(Png { bytes, missing: missing.into_inner().unwrap_or_default() })
+    Ok(Png { bytes, missing })
 }
 
 /// The font for a character that those tried so far lack: one of plain letters if there is one.
@@ -132,8 +127,8 @@ mod tests {
         };
         let size = Size { width: 320, height: 200 };
         assert!(render(&svg("dict"), size).unwrap().missing.is_empty());
-        // A character that no standard assigns.
-        let private = render(&svg("dict \u{10fffd}"), size).unwrap().missing;
-        assert_eq!(private.into_iter().collect::<Vec<_>>(), ['\u{10fffd}']);
+        // Characters that no standard assigns.
+        let private = render(&svg("dict \u{10fffd}\u{10fffc}"), size).unwrap().missing;
+        assert_eq!(private.into_iter().collect::<Vec<_>>(), ['\u{10fffc}', '\u{10fffd}']);
     }
 }

@@ -6,7 +6,7 @@ use common::record::{LeaksRecord, MemoryRow};
 use common::units::Bytes;
 use common::verdict::memory_use;
 
-use crate::colour::PALETTE;
+use crate::colour::CHOSEN;
 use crate::svg::escape;
 
 /// The length of the bar in units of its drawing.
@@ -39,7 +39,7 @@ pub fn html(rows: &[MemoryRow], record: &LeaksRecord) -> String {
         grown: grown(row),
     };
     let is_shown = |row: &&MemoryRow| share(row.resident_bytes()) >= LEAST_PART;
-    let mut parts: Vec<Part> = rows.iter().filter(is_shown).take(PALETTE.len()).map(part).collect();
+    let mut parts: Vec<Part> = rows.iter().filter(is_shown).take(CHOSEN).map(part).collect();
     let shown = parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add);
     if let bytes @ 1.. = whole.saturating_sub(shown) {
         let all: u64 = rows.iter().map(grown).fold(0, u64::saturating_add);
@@ -48,7 +48,7 @@ pub fn html(rows: &[MemoryRow], record: &LeaksRecord) -> String {
     }
     let (mut bar, mut legend, mut at) = (String::new(), String::new(), 0.0);
     for (number, Part { name, bytes, grown }) in parts.iter().enumerate() {
-        let class = if number < PALETTE.len() { format!("c{number}") } else { "other".to_owned() };
+        let class = if number < CHOSEN { format!("c{number}") } else { "other".to_owned() };
         let (name, size, length) = (escape(name), Bytes(*bytes), share(*bytes) * LENGTH);
         let percent = share(*bytes) * 100.0;
         let _ = write!(

@@ -17,6 +17,9 @@ use crate::svg::escape;
 /// The separator of a way from a root to a leak.
 const STEP: &str = " → ";
 
+/// Processes with a verdict, at most: more would be no page to read.
+const MAX_RECORDS: usize = 500;
+
 /// The verdicts of a log, and the last account of the resident set.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -33,7 +36,9 @@ impl Report {
             MomentData::Leaks(record) => {
                 let process = |of: &LeaksRecord| (Arc::clone(&of.host), of.pid, of.start_ticks);
                 self.records.retain(|other| process(other) != process(record));
-                self.records.push((**record).clone());
+                if self.records.len() < MAX_RECORDS {
+                    self.records.push((**record).clone());
+                }
             }
             MomentData::Census(census) if !census.memory_rows.is_empty() => {
                 self.account = Some((census.pid, census.memory_rows.clone()));
