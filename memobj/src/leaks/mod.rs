@@ -209,6 +209,8 @@ impl LeakTracker {
         self.rss.push(context.rss_bytes);
         self.threads.push(graph.threads().len() as u64);
         self.report.censuses = self.moments.len() as u64;
+        self.report.totals_by_census = self.totals_by_census();
+        self.report.memobj_version = Some(env!("CARGO_PKG_VERSION").into());
         let pauses = [self.report.longest_pause_seconds, context.pause_seconds];
         self.report.longest_pause_seconds = pauses.into_iter().flatten().reduce(f64::max);
         self.report.live_censuses =
@@ -351,12 +353,12 @@ impl LeakTracker {
             pinned_type,
             memory,
             unread_frames_of: context.unread_frames_of.to_vec(),
-            totals_by_census: self.totals_by_census(),
+            totals_by_census: std::mem::take(&mut self.report.totals_by_census),
             memory_rows: context
                 .account
                 .map(|account| rows::without_small_files(&account.rows, account.rss_bytes))
                 .unwrap_or_default(),
-            memobj_version: Some(env!("CARGO_PKG_VERSION").into()),
+            memobj_version: self.report.memobj_version.take(),
             ..LeaksRecord::default()
         };
         // A slow leak is added to a few times between the censuses.
