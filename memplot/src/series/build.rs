@@ -61,21 +61,23 @@ pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
     let mut groups = groups_of(&mut selected, view, log);
     // A short process with a high peak says less than one that stays.
     let by_area = quantity == Quantity::Processes;
-    let rank = |one: &Selected<'_>| match () {
-        () if view.is_root(&one.buffer.key) => f64::INFINITY,
-        () if by_area => one.area,
-        () => one.height(),
-    };
-    selected.sort_by(|a, b| rank(b).total_cmp(&rank(a)).then_with(|| a.by_name(b)));
+    // Roots come first; each run of a log has one.
+    let rank =
+        |one: &Selected<'_>| (view.is_root(&one.buffer.key), if by_area { one.area } else { one.height() });
+    selected.sort_by(|a, b| {
+        let ((root_a, size_a), (root_b, size_b)) = (rank(a), rank(b));
+        root_b.cmp(&root_a).then(size_b.total_cmp(&size_a)).then_with(|| a.by_name(b))
+    });
     while selected.len() + groups.len() > request.top() {
-        let least = selected.last().map_or(f64::INFINITY, rank);
-        if groups.last().is_some_and(|group| group.area <= least) {
+        let least = selected.last().map(rank);
+        let is_smaller = |group: &Group| least.is_none_or(|(is_root, area)| is_root || group.area <= area);
+        if groups.last().is_some_and(is_smaller) {
             groups.pop();
         } else {
             selected.pop();
         }
     }
-    if request.args.delta && selected.first().is_some_and(|first| first.height() > 0.0) {
+    if request.args.delta && selected.iter().any(|one| one.height() > 0.0) {
         selected.retain(|one| one.height() > 0.0);
     }
     selected.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| a.by_name(b)));
