@@ -239,9 +239,9 @@ fn censuses_of_every_age_are_read_the_fast_way() {
 fn moments_say_what_the_records_say() {
     let log: Vec<u8> = samples::records(Fill::Full).iter().flat_map(written).collect();
     let (found, _) = moments(&log);
-    let [tree, event, failed, census, diff] = &found[..] else { panic!("{found:?}") };
-    // No moments are the line of a command's output, number 3, a verdict on leaks, 6, and a watch of a holder, 7.
-    assert_eq!(found.iter().map(|moment| moment.line).collect::<Vec<_>>(), [1, 2, 4, 5, 8]);
+    let [tree, event, failed, census, leaks, diff] = &found[..] else { panic!("{found:?}") };
+    // No moments are the line of a command's output, number 3, and a watch of a holder, 7.
+    assert_eq!(found.iter().map(|moment| moment.line).collect::<Vec<_>>(), [1, 2, 4, 5, 6, 8]);
     for moment in &found {
         let head = (&*moment.run, &*moment.host, moment.iteration, moment.unix_ms);
         assert_eq!(head, ("00c0ffee00c0ffee", "server", 3, samples::header().timestamp.unix_ms()));
@@ -263,6 +263,7 @@ fn moments_say_what_the_records_say() {
     }
     assert!(matches!(&event.data, MomentData::Event(event) if **event == samples::event(Fill::Full)));
     assert_eq!(failed.data, MomentData::Failed("pid 100 is gone".into()));
+    assert!(matches!(&leaks.data, MomentData::Leaks(leaks) if **leaks == samples::leaks(Fill::Full)));
     assert!(matches!(&diff.data, MomentData::Diff(diff) if **diff == samples::diff(Fill::Full)));
 
     let MomentData::Census(census) = &census.data else { panic!("{census:?}") };

@@ -39,6 +39,7 @@ mod interpreter_facts;
 mod launching;
 mod laws;
 mod layouts;
+mod leak_report;
 mod leaks;
 mod lifecycle;
 mod locating;

@@ -5,7 +5,7 @@ mod edge_cases;
 mod golden;
 pub mod heap;
 mod hostile_names;
-mod logs;
+pub mod logs;
 mod numbers;
 mod rendering;
 
@@ -33,7 +33,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 
 /// The SVG of a log.
 #[track_caller]
-fn svg(log: &str, args: &[&str]) -> String {
+pub fn svg(log: &str, args: &[&str]) -> String {
     let run = memplot(args).stdin(log).run().expect_code(0);
     run.out()
 }

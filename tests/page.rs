@@ -77,6 +77,7 @@ fn tree() -> Figure {
         unit: Unit::Bytes,
         stacked: true,
         log_scale: false,
+        delta: false,
         time: (START, START + 599_000),
         series: parts.collect(),
         total: Some(Series {
@@ -251,6 +252,42 @@ fn gaps_and_events_are_shown() {
         events.contains("worker mail started") && events.contains("<b>for want of memory</b>"),
         "{events}"
     );
+}
+
+#[test]
+fn no_wedge_opens_where_a_process_ends() {
+    let mut figure = tree();
+    // The worker ends at 100 s. Of its last sample and the next the total differs by its size.
+    let runs =
+        |from, until, of: &dyn Fn(u64) -> u64| vec![(from..until).map(|n| point(n * 100, of(n))).collect()];
+    figure.series = vec![
+        series(NAMES[0], 0, runs(0, 6, &|_| 200 * MIB)),
+        series(NAMES[1], 1, runs(0, 2, &|_| 200 * MIB)),
+    ];
+    figure.total = Some(Series {
+        colour: None,
+        ..series("total", 0, runs(0, 6, &|n| if n < 2 { 400 } else { 200 } * MIB))
+    });
+    figure.marks.clear();
+    let Some((browser, _folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
+    // In the columns between those samples, the pixels of the background below the line.
+    let wedge = "const canvas = document.getElementById('chart'), pen = canvas.getContext('2d');
+        const hex = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+        const rgb = (name) => [1, 3, 5].map((i) => parseInt(hex(name).slice(i, i + 2), 16)).join();
+        const [paper, area] = [rgb('--paper'), rgb('--c0')];
+        const ink = rgb('--ink');
+        let open = 0;
+        for (let x = Math.round(canvas.width * 0.22); x < canvas.width * 0.28; x++) {
+          const column = pen.getImageData(x, 0, 1, canvas.height).data;
+          const at = (y) => column.slice(4 * y, 4 * y + 3).join();
+          const bottom = [...Array(canvas.height).keys()].filter((y) => at(y) === area)[0];
+          let line = -1;
+          for (let y = 0; y < bottom; y++) if (at(y) === ink) line = y;
+          if (line < 0) continue;
+          for (let y = line + 1; y < bottom; y++) if (at(y) === paper) open++;
+        }
+        return open";
+    assert_eq!(browser.run(wedge, Value::Null), 0);
 }
 
 #[test]

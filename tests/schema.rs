@@ -252,6 +252,11 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::memory_row_growth(Fill::Full)),
             ordered(&samples::memory_row_growth(Fill::Bare)),
         ),
+        both(
+            "leaks.totals_by_census",
+            ordered(&samples::census_totals(Fill::Full)),
+            ordered(&samples::census_totals(Fill::Bare)),
+        ),
         both("leaks.peers", ordered(&samples::peers()), ordered(&samples::peers())),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(

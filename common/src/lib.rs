@@ -7,6 +7,7 @@
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | a cache that is bounded in bytes |
 //! | output | [`stdio`], [`output_file`] | text that is safe on a terminal; pipes; private files |
+//! | words | [`verdict`] | the sentences of a verdict on leaks |
 //! | stream | [`jsonl`], [`signal`] | lines in and out, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
 //! | search | [`process_search`] | processes by the name of their program or script |
@@ -52,5 +53,6 @@ pub mod table;
 pub mod time;
 pub mod trend;
 pub mod units;
+pub mod verdict;
 #[cfg(unix)]
 pub mod wait;

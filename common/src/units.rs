@@ -12,6 +12,13 @@ use std::fmt;
 
 use humansize::BINARY;
 
+/// The whole part of a number; 0 for a negative one.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+pub fn whole(value: f64) -> u64 {
+    value as u64
+}
+
 /// The reason why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {

@@ -92,7 +92,9 @@ impl Measurement {
         let data = match moment.data {
             MomentData::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
             MomentData::Census(census) => MeasuredData::Census(Arc::new(census)),
-            MomentData::Event(_) | MomentData::Diff(_) | MomentData::Failed(_) => return None,
+            MomentData::Event(_) | MomentData::Diff(_) | MomentData::Leaks(_) | MomentData::Failed(_) => {
+                return None;
+            }
         };
         Some(Self { origin, data })
     }

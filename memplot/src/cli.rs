@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(short, long, value_enum)]
     pub what: Option<Quantity>,
 
-    /// Number of series to draw, highest peaks first; the rest is combined
+    /// Number of series to draw, highest peaks first, for processes largest areas; the rest is combined
     #[arg(short, long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub top: u32,
 
@@ -72,6 +72,10 @@ pub struct Args {
     /// Same as --format html
     #[arg(long, conflicts_with = "format")]
     pub html: bool,
+
+    /// Leave the machine's name out of a page with a verdict
+    #[arg(long)]
+    pub no_host: bool,
 
     /// Width and height in pixels at 96 dpi; a PNG has 150 dpi, so more pixels
     #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse)]
@@ -187,16 +191,22 @@ Examples:
   memplot log.jsonl --html -o plot.html     the same as a page with zoom
   memplot -t 20 < log.jsonl > plot.svg      the twenty largest series
   memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
+  memobj --leaks -p 1234 | memplot --html -o leak.html      a report on a leak, as one page
   memobj --retained --memory -p 1234 | memplot > heap.svg   who holds the memory, as an icicle
   memplot --what heap a.jsonl b.jsonl --html -o page.html   what grew and shrank between two
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 
 const NOTES: &str = "\
-Process trees: areas are stacked, and the line on top is their sum. With RSS, pages that several processes share count \
+Process trees: areas are stacked, and the line on top is their sum. The root is always drawn. Small processes of one \
+command, three or more, are one area with their number: task.py ×47. With RSS, pages that several processes share count \
 in each of them; --metric pss divides them, where memmon has read it.
 
 Types and modules: if a list is truncated, the values of missing names are unknown and drawn as a gap, not as zero.
+
+Leaks: the curves of a log of memobj --leaks are the totals of its censuses. A page begins with the verdict in words: the \
+cause, the holder, the line of code that adds, the advice, the account of RSS, the versions. --no-host leaves the \
+machine's name out.
 
 Heap: each block is as wide as the bytes that it holds; its parts are below it, from module to holder to type. Of one \
 log with several censuses, the first and the last are compared; of several logs, the last of the first and of the last \

@@ -38,7 +38,7 @@ pub const SHRANK: ThemeColour = ThemeColour::new((0x2f, 0x6f, 0xd0), (0x5b, 0x98
 
 /// Paul Tol's *muted* scheme with its two palest colours darkened for lines on white, and one more orange. Neighbours differ in
 /// lightness too.
-pub const PALETTE: [ThemeColour; 10] = [
+pub const PALETTE: [ThemeColour; 24] = [
     ThemeColour::new((0x33, 0x22, 0x88), (0x8c, 0x7c, 0xe8)),
     ThemeColour::new((0x44, 0xaa, 0x99), (0x5c, 0xc9, 0xb7)),
     ThemeColour::new((0xcc, 0x66, 0x77), (0xe8, 0x82, 0x94)),
@@ -49,7 +49,24 @@ pub const PALETTE: [ThemeColour; 10] = [
     ThemeColour::new((0xaa, 0x44, 0x99), (0xd6, 0x7f, 0xc8)),
     ThemeColour::new((0x8a, 0x8a, 0x2a), (0xb9, 0xb9, 0x55)),
     ThemeColour::new((0xd5, 0x6f, 0x1c), (0xf0, 0x9a, 0x52)),
+    ThemeColour::new((0xe3, 0x1a, 0x1c), (0xff, 0x6b, 0x6b)),
+    ThemeColour::new((0x1f, 0x78, 0xb4), (0x4f, 0xa3, 0xe0)),
+    ThemeColour::new((0x6a, 0x3d, 0x9a), (0xb4, 0x8b, 0xe0)),
+    ThemeColour::new((0xb1, 0x59, 0x28), (0xd9, 0x92, 0x5f)),
+    ThemeColour::new((0x00, 0x77, 0x7a), (0x2b, 0xb8, 0xbb)),
+    ThemeColour::new((0x4d, 0x4d, 0x4d), (0xc0, 0xc4, 0xc8)),
+    ThemeColour::new((0x5c, 0x7a, 0x00), (0xa3, 0xcc, 0x29)),
+    ThemeColour::new((0xd6, 0x27, 0x9a), (0xff, 0x7a, 0xc8)),
+    ThemeColour::new((0x0b, 0x3c, 0x5d), (0x7a, 0xa6, 0xc9)),
+    ThemeColour::new((0xe0, 0x8a, 0x00), (0xff, 0xb8, 0x4d)),
+    ThemeColour::new((0x7f, 0x3b, 0x08), (0xc9, 0x8a, 0x5a)),
+    ThemeColour::new((0x2c, 0xa2, 0x5f), (0x6f, 0xdc, 0x9b)),
+    ThemeColour::new((0x8c, 0x6b, 0xb1), (0xcb, 0xb3, 0xea)),
+    ThemeColour::new((0x99, 0x00, 0x0d), (0xff, 0x9c, 0x8a)),
 ];
+
+/// The first colours of the palette, from which a name chooses. The others are for pictures of more series.
+pub const CHOSEN: usize = 10;
 
 /// The combined series of all others.
 pub const OTHERS: ThemeColour = ThemeColour::new((0x9a, 0x9d, 0xa3), (0x7d, 0x81, 0x88));
@@ -70,10 +87,11 @@ pub fn preferred(name: &str) -> usize {
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     // FNV's low bits depend on the last letters only.
-    usize::try_from((hash ^ (hash >> 32)) % PALETTE.len() as u64).unwrap_or(0)
+    usize::try_from((hash ^ (hash >> 32)) % CHOSEN as u64).unwrap_or(0)
 }
 
-/// Assigns a colour index to each name, most important name first: its preferred one or the next free one. Starts again when all
+/// Assigns a colour index to each name, most important name first: its preferred one, the next free one of those that names
+/// choose, or the next one of the others. Starts again when all
 /// are taken.
 pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
     let mut taken = BTreeSet::new();
@@ -83,7 +101,7 @@ pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
             taken.clear();
         }
         let own = preferred(name);
-        let mut candidates = (0..PALETTE.len()).map(|step| (own + step) % PALETTE.len());
+        let mut candidates = (0..CHOSEN).map(|step| (own + step) % CHOSEN).chain(CHOSEN..PALETTE.len());
         let colour = candidates.find(|colour| !taken.contains(colour)).unwrap_or(own);
         taken.insert(colour);
         colours.push(colour);
@@ -99,7 +117,9 @@ mod tests {
     fn names_get_distinct_stable_colours() {
         let names = ["dict", "str", "list", "tuple", "function", "bytes", "int", "set", "code", "type"];
         let colours = assign(names);
-        assert_eq!(colours.iter().collect::<BTreeSet<_>>().len(), PALETTE.len());
+        assert_eq!(colours.iter().collect::<BTreeSet<_>>().len(), CHOSEN);
+        let many: Vec<String> = (0..24).map(|n| format!("type {n}")).collect();
+        assert_eq!(assign(many.iter().map(String::as_str)).iter().collect::<BTreeSet<_>>().len(), 24);
         assert_eq!(colours[0], preferred("dict"));
         assert_eq!(assign(["dict"]), assign(["dict", "str"])[..1]);
         assert_eq!(assign(["a"; 25]).len(), 25);

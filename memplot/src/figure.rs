@@ -16,6 +16,8 @@ pub struct Figure {
     pub stacked: bool,
     /// Whether the value axis is logarithmic.
     pub log_scale: bool,
+    /// Whether the values are changes since the beginning, which have a sign.
+    pub delta: bool,
     /// The first and last moment of the time axis, in milliseconds since 1970.
     pub time: (i64, i64),
     /// The series, largest area first.

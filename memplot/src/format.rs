@@ -1,6 +1,6 @@
 //! Values as plots show them: at most three digits, powers of 1024 for bytes.
 
-use crate::figure::Unit;
+use crate::figure::{Figure, Unit};
 
 /// The names of a unit's multiples, and the factor between two of them.
 pub fn multiples(unit: Unit) -> (&'static [&'static str], f64) {
@@ -41,6 +41,11 @@ pub fn change(unit: Unit, change: f64) -> String {
         c if c < 0.0 => value(unit, c),
         _ => format!("±{}", value(unit, 0.0)),
     }
+}
+
+/// A value of a figure: with a sign if its values are changes.
+pub fn shown(figure: &Figure, number: f64) -> String {
+    if figure.delta { change(figure.unit, number) } else { value(figure.unit, number) }
 }
 
 /// Joins parts into lines: a part starts a new line where the current one would no longer fit.

@@ -12,6 +12,7 @@
 //! | SVG document | `svg` | a document that plotters can draw into |
 //! | chart | [`chart`] | a figure → SVG |
 //! | PNG | `png` | SVG → PNG |
+//! | report | `report` | a verdict on leaks in words, with its evidence → elements of a page |
 //! | HTML, terminal | [`html`], [`terminal`] | a figure → a page; a figure → text |
 //! | heap | `heap` | the holders of one moment, or of two → SVG, page, text |
 //! | flow | `run` | arguments → all of the above → exit code |
@@ -30,6 +31,7 @@
 //!     unit: Unit::Bytes,
 //!     stacked: false,
 //!     log_scale: false,
+//!     delta: false,
 //!     time: (0, 59_000),
 //!     series: vec![Series { name: "bot.py".to_owned(), last: run.last().copied(), runs: vec![run], ..Series::default() }],
 //!     total: None,
@@ -56,6 +58,7 @@ pub mod html;
 mod label_layout;
 mod output;
 mod png;
+mod report;
 mod run;
 mod scale;
 mod series;

@@ -30,13 +30,20 @@ impl Output {
     /// # Errors
     /// If the format is unknown or cannot be shown on a terminal, or the file is one of the logs.
     pub fn from_args(args: &Args) -> Result<Self, Failure> {
+        if let Some(picture) = args.files.iter().find(|file| is_picture(file)) {
+            return Err(Failure::new(
+                format!("{}: is the name of a picture, not of a log", picture.display()),
+                format!("-o {} writes the plot there", picture.display()),
+            ));
+        }
         let mut path = args.output.clone().filter(|path| path.as_os_str() != "-");
         let to_terminal = path.is_none() && io::stdout().is_terminal();
         let format = match (args.html.then_some(Format::Html).or(args.format), &path) {
             (Some(format), _) => format,
             (None, Some(path)) => format_of(path)?,
             (None, None) if to_terminal => Format::Text,
-            (None, None) => Format::Svg,
+            // The shell names the file: `> plot.png`.
+            (None, None) => redirected().and_then(|path| known_format(&path)).unwrap_or(Format::Svg),
         };
         let unsuitable = match format {
             Format::Png => Some("a PNG"),
@@ -79,11 +86,26 @@ impl Output {
     }
 }
 
-fn format_of(path: &Path) -> Result<Format, Failure> {
+/// The file that stdout was redirected to, where the kernel names it.
+fn redirected() -> Option<PathBuf> {
+    std::fs::read_link("/proc/self/fd/1").ok()
+}
+
+/// Whether a file has the extension of a picture. Logs may have that of a text.
+fn is_picture(file: &Path) -> bool {
+    known_format(file).is_some_and(|format| format != Format::Text)
+}
+
+/// The format of a file extension.
+fn known_format(path: &Path) -> Option<Format> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let extension = extension.to_ascii_lowercase();
     let found = EXTENSIONS.iter().find(|(_, extensions)| extensions.contains(&extension.as_str()));
-    found.map(|(format, _)| *format).ok_or_else(|| {
+    found.map(|(format, _)| *format)
+}
+
+fn format_of(path: &Path) -> Result<Format, Failure> {
+    known_format(path).ok_or_else(|| {
         Failure::new(
             format!("{}: unknown file extension", path.display()),
             "use .svg, .png, .html or .txt, or give --format",

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use common::cli::Failure;
 use common::log::{self, Input, MomentData as Measured};
 use common::record::Verdict;
+use common::stdio::say;
+use common::units::counted;
 use regex::{Regex, RegexBuilder};
 
 use crate::chart;
@@ -18,6 +20,7 @@ use crate::heap::{self, HeapCollector, HeapFigure};
 use crate::html;
 use crate::output::Output;
 use crate::png;
+use crate::report::Report;
 use crate::series::{Collector, PlotRequest, TimeWindow, log_name, process_name};
 use crate::terminal::{self, TerminalOptions};
 
@@ -26,6 +29,9 @@ const TOOL: &str = "memplot";
 /// The signal of Ctrl-C: signal(7).
 #[cfg(unix)]
 const SIGINT: i32 = 2;
+
+/// Letters without a font that a warning names.
+const LISTED_LETTERS: usize = 10;
 
 /// Buckets of time for each pixel of width, at least: there are half as many after their width doubled.
 const BUCKETS_PER_PIXEL: usize = 2;
@@ -61,9 +67,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         inputs: names.clone(),
         verdicts,
     });
+    let mut report = (output.format == Format::Html).then(Report::default);
     let mut check_interrupt = interrupt_check(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.add(&moment);
+        if let Some(report) = report.as_mut().filter(|_| window.admits(moment.unix_ms)) {
+            report.add(&moment);
+        }
         if let Some(heap) = heap.as_mut().filter(|_| window.admits(moment.unix_ms)) {
             heap.add(&moment);
         }
@@ -81,7 +91,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         )?),
         None => Picture::Series(collector.finish()?),
     };
-    output.write(&render(&picture, args, &output)?)?;
+    let report = report.map(|report| report.html(!args.no_host)).unwrap_or_default();
+    output.write(&render(&picture, &report, args, &output)?)?;
     Ok(0)
 }
 
@@ -140,7 +151,7 @@ fn read_verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     Ok(found)
 }
 
-fn render(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
+fn render(picture: &Picture, report: &str, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
     let svg = |theme| match picture {
         Picture::Series(figure) => chart::render(figure, args.size, theme, clock::zone()),
         Picture::Heap(figure) => heap::render_svg(figure, args.size, theme),
@@ -148,8 +159,8 @@ fn render(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Fa
     match output.format {
         Format::Svg => Ok(svg(args.theme).into_bytes()),
         Format::Html => Ok(match picture {
-            Picture::Series(figure) => html::render(figure, args.theme).into_bytes(),
-            Picture::Heap(figure) => heap::render_page(figure, args.theme).into_bytes(),
+            Picture::Series(figure) => html::render_with(report, figure, args.theme).into_bytes(),
+            Picture::Heap(figure) => heap::render_page(report, figure, args.theme).into_bytes(),
         }),
         Format::Text => {
             let to_stdout = output.path.is_none();
@@ -163,9 +174,18 @@ fn render(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Fa
         Format::Png => {
             // Pixels cannot follow the viewer's preference.
             let theme = if args.theme == Theme::Auto { Theme::Light } else { args.theme };
-            png::render(&svg(theme), args.size).map_err(|error| {
+            let png = png::render(&svg(theme), args.size).map_err(|error| {
                 Failure::new(format!("cannot make a PNG: {error}"), "try a smaller --size, or SVG")
-            })
+            })?;
+            if !png.missing.is_empty() {
+                let letters: String = png.missing.iter().take(LISTED_LETTERS).collect();
+                let message = format!(
+                    "no font of this system has {letters}: boxes stand for {} (install a font, such as fonts-noto-cjk, or write SVG)",
+                    counted(png.missing.len() as u64, "letter", "letters")
+                );
+                say(TOOL, &message);
+            }
+            Ok(png.bytes)
         }
     }
 }

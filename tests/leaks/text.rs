@@ -34,6 +34,19 @@ fn text_starts_with_the_verdict() {
     assert!(text.lines().count() <= 24, "it fits a screen\n{text}");
     let records = std::fs::read_to_string(folder.path().join("leaks.jsonl")).unwrap();
     assert_eq!(records.lines().count(), 1, "{records}");
+    let record: Value = serde_json::from_str(&records).unwrap();
+    let totals = record["totals_by_census"].as_array().unwrap();
+    assert_eq!(totals.len(), 7, "{record}");
+    for (end, name) in [(&totals[0], "first"), (&totals[6], "last")] {
+        for kind in ["objects", "size_bytes", "rss_bytes"] {
+            assert_eq!(end[kind], record[format!("{name}_{kind}")], "{record}");
+        }
+    }
+    let rows = record["memory_rows"].as_array().unwrap().iter();
+    let sizes =
+        rows.flat_map(|row| ["private_bytes", "shared_bytes"].map(|kind| row[kind].as_u64().unwrap()));
+    let (sum, rss) = (sizes.sum::<u64>(), record["last_rss_bytes"].as_u64().unwrap());
+    assert!(sum.abs_diff(rss) < rss / 10, "the account adds up to the resident set: {sum} {rss}");
 }
 
 #[test]

@@ -31,6 +31,34 @@ fn file_extension_sets_the_format() {
 }
 
 #[test]
+fn redirected_file_sets_the_format() {
+    let folder = folder(&logs::objects());
+    for (name, start) in
+        [("a.png", &b"\x89PNG"[..]), ("a.html", b"<!DOCTYPE html>"), ("a.svg", b"<svg "), ("a", b"<svg ")]
+    {
+        let script = format!("{} log.jsonl > {name}", bin("memplot").display());
+        let status = Command::new(which("bash")).args(["-c", &script]).current_dir(folder.path()).status();
+        assert!(status.unwrap().success(), "{name}");
+        assert!(std::fs::read(folder.path().join(name)).unwrap().starts_with(start), "{name}");
+    }
+    // What was meant to be written is not read.
+    let run = memplot(&["log.jsonl", "a.png"]).dir(folder.path()).run().expect_code(2);
+    assert!(run.err().contains("a.png: is the name of a picture") && run.err().contains("-o a.png"), "{run}");
+    let picture = std::fs::read(folder.path().join("a.png")).unwrap();
+    assert_eq!(png_size(&picture), (2100, 1200), "it is as it was");
+}
+
+#[test]
+fn png_names_letters_without_a_font() {
+    let log = logs::census(1, logs::START, &[("dict\u{10fffd}", 1 << 20)], None);
+    let folder = folder(&log);
+    let run = memplot(&["log.jsonl", "-o", "a.png"]).dir(folder.path()).run().expect_code(0);
+    assert!(run.err().contains("1 letter") && run.err().lines().count() == 1, "{run}");
+    let run = memplot(&["log.jsonl", "-o", "a.svg"]).dir(folder.path()).run().expect_code(0);
+    assert_eq!(run.err(), "", "an SVG is drawn where it is shown");
+}
+
+#[test]
 fn input_log_is_never_overwritten() {
     let log = logs::objects();
     let folder = folder(&log);

@@ -263,7 +263,7 @@ fn several_logs_share_one_axis() {
     let document = rendering::parse(&figure);
     let mut drawn = rendering::series(&document, "line");
     drawn.sort();
-    assert_eq!(drawn, ["a: dict", "b: dict", "only.A", "only.B"]);
+    assert_eq!(drawn, ["a: dict", "a: only.A", "b: dict", "b: only.B"]);
 }
 
 #[test]
@@ -317,11 +317,32 @@ fn smallest_series_are_dropped_first() {
     }
     let figure = svg(&log, &["--top", "2"]);
     let document = rendering::parse(&figure);
-    // The largest has its place, and all others are still in the sum: 48,000 of them.
+    // The root has its place, small processes of a command share one, and all others are still in the sum.
+    let drawn = rendering::series(&document, "area");
+    let [others, jobs, root] = &drawn[..] else { panic!("{drawn:?}") };
+    assert!(root == "bot" && jobs.starts_with("job ×") && others.ends_with(" others"), "{drawn:?}");
+    assert!(rendering::texts(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{figure}");
+}
+
+#[test]
+fn root_and_groups_of_tasks_are_named() {
+    // A root that grows, a worker, and a new task each second.
+    let processes = |n: u64| {
+        let task = |age: u64| (100 + u32::try_from(n - age).unwrap(), "task", (40 - 10 * age) << 20);
+        let mut all = vec![(1, "bot", (1 + n / 4) << 20), (2, "worker", 30 << 20)];
+        all.extend((0..=n.min(2)).map(task));
+        all
+    };
+    let log: String = (0..60).map(|n| tree(n + 1, seconds(n), &processes(n))).collect();
+    let figure = svg(&log, &["--top", "3"]);
+    let document = rendering::parse(&figure);
     let mut drawn = rendering::series(&document, "area");
     drawn.sort();
-    assert_eq!(drawn, ["47,999 others", "bot", "job"]);
-    assert!(rendering::texts(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{figure}");
+    assert_eq!(drawn, ["bot", "task ×60", "worker"]);
+    assert!(svg(&log, &["--top", "1"]).contains("data-series=\"bot\""), "the root is drawn, however small");
+    // Changes are compared one by one, and have a sign.
+    let change = svg(&log, &["--delta", "--top", "2"]);
+    assert!(change.contains("+14.0 MiB") && !change.contains('×'), "{change}");
 }
 
 #[test]

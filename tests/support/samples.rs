@@ -18,8 +18,8 @@ use common::record::{
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
 pub use leaks::{
-    adding_line, additions, code_line, leak, leaks, memory_growth, memory_row_growth, peers, type_growth,
-    writes,
+    adding_line, additions, census_totals, code_line, leak, leaks, memory_growth, memory_row_growth, peers,
+    type_growth, writes,
 };
 
 /// How much a sample holds.

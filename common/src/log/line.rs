@@ -16,7 +16,7 @@ pub(super) enum Line {
     Moment(Box<Moment>),
     /// A moment of the older tool, still without a run.
     Legacy(Box<Moment>),
-    /// A record that is no moment: a command's output, or an error of something else than a measurement.
+    /// A record that is no moment: a command's output, a watch of a holder, or an error of something else than a measurement.
     NoMoment,
     /// A record of an unknown type.
     Unknown,
@@ -44,10 +44,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
         Record::Error(error) if !SIDE_STAGES.contains(&&*error.stage) => {
             moment(error.header(), None, 0, MomentData::Failed(error.message))
         }
-        // Conclusions from censuses are no moments.
-        Record::Error(_) | Record::Output(_) | Record::Leaks(_) | Record::Writes(_) => {
-            return Ok(Line::NoMoment);
-        }
+        Record::Leaks(leaks) => moment(leaks.header(), None, 0, MomentData::Leaks(leaks)),
+        Record::Error(_) | Record::Output(_) | Record::Writes(_) => return Ok(Line::NoMoment),
         Record::Unknown(_) => return Ok(Line::Unknown),
     };
     Ok(Line::Moment(Box::new(moment)))

@@ -84,7 +84,7 @@ impl<'a> Options<'a> {
 pub struct Summary {
     /// Moments passed to the caller.
     pub moments: u64,
-    /// Records that are no moments: outputs of commands, and errors of something else than a measurement.
+    /// Records that are no moments: outputs of commands, watches of holders, and errors of something else than a measurement.
     pub other_records: u64,
     /// Records of unknown types.
     pub unknown: u64,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{DiffRecord, HeapNode, MemoryRow, ObjectSample, ProcessEvent};
+use crate::record::{DiffRecord, HeapNode, LeaksRecord, MemoryRow, ObjectSample, ProcessEvent};
 
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub enum MomentData {
     Event(Box<ProcessEvent>),
     /// A result of memdiff.
     Diff(Box<DiffRecord>),
+    /// A verdict on a Python process.
+    Leaks(Box<LeaksRecord>),
     /// A failed measurement: a gap, not a zero.
     Failed(String),
 }

@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::census::Liveness;
 use super::header::record;
-use super::memory::MemoryKind;
+use super::memory::{MemoryKind, MemoryRow};
 use super::names::names;
+
+/// The holder of the callbacks of `atexit`.
+pub const EXIT_CALLBACKS: &str = "atexit callbacks";
+/// The holder of what only the collector's rule keeps: a suspended greenlet.
+pub const GREENLETS: &str = "suspended greenlets";
 
 record! {
     /// The verdict on a CPython process after several censuses (`type`: `leaks`).
@@ -77,7 +82,29 @@ record! {
         /// The types whose objects may have suspended frames that cannot be read, and that may hold what has no known holder.
         #[serde(default)]
         pub unread_frames_of: Vec<Arc<str>>,
+        /// The totals of each census, the first one first.
+        #[serde(default)]
+        pub totals_by_census: Vec<CensusTotals>,
+        /// The account of the resident set in the last census, in the form of `census.memory.rows`; empty if there is none.
+        #[serde(default)]
+        pub memory_rows: Vec<MemoryRow>,
+        /// The version of memobj; `null` in old records.
+        #[serde(default)]
+        pub memobj_version: Option<Arc<str>>,
     }
+}
+
+/// The totals of a census.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CensusTotals {
+    /// The time since the first census.
+    pub elapsed_seconds: f64,
+    /// The number of all objects.
+    pub objects: u64,
+    /// Their sizes.
+    pub size_bytes: u64,
+    /// The resident set; `null` if unknown.
+    pub rss_bytes: Option<u64>,
 }
 
 /// The conclusion of a leak search.

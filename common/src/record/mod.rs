@@ -52,8 +52,8 @@ pub use header::{Header, Run, SCHEMA};
 pub(crate) use heap_tree::HeapNodeFields;
 pub use heap_tree::{HeapNode, HeapNodeKind};
 pub use leaks::{
-    AddingLine, Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth,
-    MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
+    AddingLine, Additions, CensusTotals, CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak, LeakVerdict,
+    LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub(crate) use memory::{MemoryAccountFields, MemoryRowFields};

@@ -87,7 +87,7 @@ impl SeriesSet {
                 of_run.flat_map(|(_, process)| process.series.values_mut()).for_each(Series::push_gap);
                 return false;
             }
-            MomentData::Diff(_) => return false,
+            MomentData::Diff(_) | MomentData::Leaks(_) => return false,
         }
         self.measured += 1;
         true

@@ -1,5 +1,6 @@
 //! The rows of the account: what memory is used for.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,41 +8,27 @@ use common::record::{MemoryKind, MemoryRow};
 
 use super::span::{PageBytes, RowId};
 
-/// A description for a person, and the place of an object in such memory.
-const fn texts(kind: MemoryKind) -> (&'static str, &'static str) {
-    match kind {
-        MemoryKind::PythonObjects => ("Python objects", "pools"),
-        MemoryKind::PythonUsed => ("other blocks of Python in use", "pools"),
-        MemoryKind::PythonFreeBlocks => ("free blocks in used pools", "pools"),
-        MemoryKind::PythonFreePools => ("free pools of Python", "pools"),
-        MemoryKind::PythonOverhead => ("overhead of pools", "pools"),
-        MemoryKind::NativeUsed => ("malloc, in use", "malloc"),
-        MemoryKind::NativeMapped => ("malloc, large, in use", "mappings of their own"),
-        MemoryKind::NativeCached => ("malloc, free in caches", "malloc"),
-        MemoryKind::NativeFree => ("malloc, free but kept", "malloc"),
-        MemoryKind::NativeTop => ("malloc, never used or given back", "malloc"),
-        MemoryKind::NativeOverhead => ("malloc, its own", "malloc"),
-        MemoryKind::Allocator => ("memory of", "elsewhere"),
-        MemoryKind::Stack => ("stacks of threads", "elsewhere"),
-        MemoryKind::ThreadData => ("static data of threads", "elsewhere"),
-        MemoryKind::File => ("file", "static data"),
-        MemoryKind::SharedMemory => ("shared memory", "shared memory"),
-        MemoryKind::Kernel => ("from the kernel", "elsewhere"),
-        MemoryKind::Library => ("mapped by", "elsewhere"),
-        MemoryKind::Named => ("named by the program", "elsewhere"),
-        MemoryKind::Unexplained => ("not explained", "elsewhere"),
-        MemoryKind::Unknown => ("other memory", "elsewhere"),
-    }
-}
-
-/// A description for a person.
-pub const fn describe(kind: MemoryKind) -> &'static str {
-    texts(kind).0
-}
+/// A file gets a row from one part in this many of the resident set on.
+const FILE_PARTS: u64 = 1000;
 
 /// The place of an object in such memory.
 pub const fn place(kind: MemoryKind) -> &'static str {
-    texts(kind).1
+    match kind {
+        MemoryKind::PythonObjects
+        | MemoryKind::PythonUsed
+        | MemoryKind::PythonFreeBlocks
+        | MemoryKind::PythonFreePools
+        | MemoryKind::PythonOverhead => "pools",
+        MemoryKind::NativeUsed
+        | MemoryKind::NativeCached
+        | MemoryKind::NativeFree
+        | MemoryKind::NativeTop
+        | MemoryKind::NativeOverhead => "malloc",
+        MemoryKind::NativeMapped => "mappings of their own",
+        MemoryKind::File => "static data",
+        MemoryKind::SharedMemory => "shared memory",
+        _ => "elsewhere",
+    }
 }
 
 /// Whether the kind names a use of the memory.
@@ -103,4 +90,24 @@ impl Rows {
         });
         rows
     }
+}
+
+/// The rows of a record: small files are one row.
+pub fn without_small_files(rows: &[MemoryRow], rss_bytes: u64) -> Vec<MemoryRow> {
+    let is_small = |row: &MemoryRow| {
+        row.kind == MemoryKind::File && row.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+    };
+    let (small, mut listed): (Vec<MemoryRow>, Vec<MemoryRow>) = rows.iter().cloned().partition(is_small);
+    let sum = |sum: MemoryRow, row: MemoryRow| MemoryRow {
+        kind: MemoryKind::File,
+        detail: None,
+        private_bytes: sum.private_bytes.saturating_add(row.private_bytes),
+        shared_bytes: sum.shared_bytes.saturating_add(row.shared_bytes),
+        swap_bytes: sum.swap_bytes.saturating_add(row.swap_bytes),
+    };
+    if let Some(small) = small.into_iter().map(|row| MemoryRow { detail: None, ..row }).reduce(sum) {
+        listed.push(small);
+        listed.sort_by_key(|row| Reverse(row.resident_bytes()));
+    }
+    listed
 }

@@ -3,16 +3,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{
-    LargeRegion, MemoryAccount, MemoryKind, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory,
-};
+use common::record::{LargeRegion, MemoryAccount, Omitted, PinnedHolder, PinnedType, TypeMemory};
 
 use crate::account::process_memory::ProcessMemory;
+use crate::account::rows::without_small_files;
 use crate::account::span::{PageBytes, RowId};
 
-/// A file gets a row from one part in this many of the resident set on.
-const FILE_PARTS: u64 = 1000;
-/// The same for types.
+/// A type gets a row from one part in this many of the resident set on.
 const TYPE_PARTS: u64 = 10_000;
 /// Types and holders that are listed as keeping arenas.
 const MAX_PINNING: usize = 10;
@@ -28,7 +25,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[PinnedHolder]>) -> MemoryAcc
         rss_bytes: account.rss_bytes,
         explained_bytes: account.explained_bytes(),
         explained_ratio: account.explained_ratio(),
-        rows: rows(&account.rows, account.rss_bytes),
+        rows: without_small_files(&account.rows, account.rss_bytes),
         types,
         types_omitted,
         malloc_arenas: account.arenas.as_ref().map(|arenas| arenas.len() as u64),
@@ -62,26 +59,6 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[PinnedHolder]>) -> MemoryAcc
     }
 }
 
-/// The rows; small files are one row.
-fn rows(rows: &[MemoryRow], rss_bytes: u64) -> Vec<MemoryRow> {
-    let is_small = |row: &MemoryRow| {
-        row.kind == MemoryKind::File && row.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
-    };
-    let (small, mut listed): (Vec<MemoryRow>, Vec<MemoryRow>) = rows.iter().cloned().partition(is_small);
-    let sum = |sum: MemoryRow, row: MemoryRow| MemoryRow {
-        kind: MemoryKind::File,
-        detail: None,
-        private_bytes: sum.private_bytes.saturating_add(row.private_bytes),
-        shared_bytes: sum.shared_bytes.saturating_add(row.shared_bytes),
-        swap_bytes: sum.swap_bytes.saturating_add(row.swap_bytes),
-    };
-    if let Some(small) = small.into_iter().map(|row| MemoryRow { detail: None, ..row }).reduce(sum) {
-        listed.push(small);
-        listed.sort_by_key(|row| Reverse(row.resident_bytes()));
-    }
-    listed
-}
-
 /// Types that are large enough, and the sum of the others.
 fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
     let mut sums: HashMap<&Arc<str>, PageBytes> = HashMap::new();
@@ -110,6 +87,8 @@ fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
 
 #[cfg(test)]
 mod tests {
+    use common::record::{MemoryKind, MemoryRow};
+
     use super::*;
     use crate::account::Account;
 

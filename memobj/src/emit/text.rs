@@ -1,12 +1,8 @@
 //! Tables for people: one block per census, and the changes every few censuses.
 
-mod advice;
 mod caches;
 mod census;
-mod code_lines;
 mod holders;
-mod leak_processes;
-mod leaks;
 mod memory;
 mod tables;
 mod type_changes;
@@ -16,17 +12,22 @@ use std::io::{self, Write};
 
 use common::columns::Tone;
 use common::record::{
-    CensusRecord, ErrorRecord, EventKind, LeakVerdict, LeaksRecord, MemoryAccount, ProcessEvent, Record,
+    CensusRecord, ErrorRecord, EventKind, LeaksRecord, MemoryAccount, ProcessEvent, Record,
 };
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
 use common::time::Stamp;
+use common::verdict::{Level, Sentence, of_processes};
 
 use self::census::CensusView;
 use self::type_changes::TypeChanges;
 use super::summary::CensusSummary;
 use crate::census::Census;
 use crate::config::TextOptions;
+
+/// The columns of labels and of the text behind them.
+const LABEL: usize = 2;
+const TEXT: usize = 11;
 
 /// The state of the text of a process.
 #[derive(Debug)]
@@ -146,15 +147,10 @@ impl<W: Write> TextWriter<W> {
     /// # Errors
     /// The output refuses.
     pub fn leaks(&mut self, records: &[LeaksRecord]) -> io::Result<()> {
-        let is_quiet = |record: &&LeaksRecord| record.verdict == LeakVerdict::None && records.len() > 1;
-        for (number, record) in records.iter().enumerate().filter(|(_, record)| !is_quiet(record)) {
-            let alike = records.iter().take(number).find(|other| leak_processes::is_alike(other, record));
-            self.write(
-                &alike.map_or_else(|| leaks::lines(record), |other| leak_processes::repeated(record, other)),
-            )?;
+        for block in of_processes(records) {
+            self.write(&block.iter().map(sentence_line).collect::<Vec<_>>())?;
         }
-        let quiet: Vec<&LeaksRecord> = records.iter().filter(is_quiet).collect();
-        if quiet.is_empty() { Ok(()) } else { self.write(&leak_processes::quiet(&quiet)) }
+        Ok(())
     }
 
     /// Writes lines as a block of their own, in one call.
@@ -170,6 +166,27 @@ impl<W: Write> TextWriter<W> {
         self.output.flush()?;
         self.begun = true;
         Ok(())
+    }
+}
+
+/// A sentence of a verdict, wrapped.
+fn sentence_line(sentence: &Sentence) -> Line {
+    let Sentence { level, label, tone, text } = sentence;
+    let text = escape_controls(text);
+    match level {
+        Level::Headline => {
+            let mut line = Line::whole(0, *tone, label);
+            line.push_apart(Tone::Strong, text);
+            line
+        }
+        Level::Detail if label.is_empty() => Line::whole(LABEL, *tone, text),
+        Level::Detail => {
+            let mut line = Line::whole(LABEL, Tone::Dim, label);
+            line.skip_to(TEXT);
+            line.push(*tone, text);
+            line
+        }
+        Level::Remark => Line::whole(0, *tone, text),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use common::record::{EXIT_CALLBACKS, GREENLETS};
+
 use crate::graph::NodeId;
 use crate::names::modules::Modules;
 use crate::names::{NameReader, Reference, qualified_name};
@@ -13,10 +15,6 @@ use memobj_process::memory::Memory;
 
 /// The name of what only the structs of an interpreter refer to.
 pub const INTERPRETER: &str = "(interpreter)";
-/// The name of the callbacks of `atexit`.
-pub const EXIT_CALLBACKS: &str = "atexit callbacks";
-/// The name of what only the collector's rule keeps: a suspended greenlet.
-pub const GREENLETS: &str = "suspended greenlets";
 
 /// The role of a node in the name of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

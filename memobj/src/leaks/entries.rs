@@ -34,6 +34,12 @@ impl LeakFinder<'_, '_> {
         self.holders.graph().type_at(of).is_some_and(|of| is_user_class(self.holders, of))
     }
 
+    /// Whether objects of a type in each other are links of a chain: those of a class, and functions that wrap each other.
+    pub(super) fn is_link(&self, of: TypeIndex) -> bool {
+        let kind = self.holders.graph().type_at(of).and_then(|of| of.kind);
+        kind == Some(Builtin::Function) || self.is_user_class(of)
+    }
+
     /// The entries that the growth roots of type `root` are or wrap. Roots in objects of their own type are links of a chain: then every
     /// object of that type counts.
     pub(super) fn entries(

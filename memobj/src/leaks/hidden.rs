@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use common::record::Liveness;
+use common::verdict::last_part;
 use memobj_cpython::heap::types::{Traverse, Type};
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
@@ -18,7 +19,6 @@ use crate::graph::NodeId;
 use crate::holders::PlaceId;
 use crate::names::NameReader;
 use crate::names::modules::Origin;
-use crate::names::similar::last_part;
 use crate::object_graph::{RootKind, TypeIndex};
 
 /// Lost objects whose addresses are searched.

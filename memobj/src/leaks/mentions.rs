@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use common::record::{CodeLine, GrowthMode, Leak};
+use common::record::{CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak};
 use memobj_cpython::runtime::frame::read_definition;
 use memobj_process::memory::Memory;
 
 use super::container_owner::{Closeness, ContainerOwner};
 use crate::graph::NodeId;
-use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 

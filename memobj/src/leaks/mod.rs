@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use additions::AdditionWatch;
-use common::record::{Leak, LeakVerdict, LeaksRecord};
+use common::record::{CensusTotals, Leak, LeakVerdict, LeaksRecord};
 use container_owner::ContainerOwner;
 use find::Candidate;
 use history::History;
@@ -47,7 +47,7 @@ use memobj_process::target::Target;
 use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
 use mentions::Mentions;
 
-use crate::account::Account;
+use crate::account::{Account, rows};
 use crate::graph::{NodeId, TooLarge};
 use crate::holders::Holders;
 use crate::names::NameReader;
@@ -182,17 +182,6 @@ fn without_side_effects_of<'a>(
     found.into_iter().filter(|candidate| !comes_with(candidate)).collect()
 }
 
-/// The growth of all leaks of a process, in bytes per minute.
-pub fn bytes_per_minute(record: &LeaksRecord) -> f64 {
-    let objects: f64 = record
-        .leaks
-        .iter()
-        .map(|leak| leak.bytes_per_minute + leak.native_bytes_per_minute.unwrap_or(0.0))
-        .sum();
-    let memory = record.memory.as_ref().filter(|memory| memory.is_leak);
-    objects.max(memory.map_or(0.0, |memory| memory.bytes_per_minute))
-}
-
 impl LeakTracker {
     /// The findings so far: a record without header, process and peers.
     pub fn report(&self) -> &LeaksRecord {
@@ -239,6 +228,8 @@ impl LeakTracker {
         self.rss.push(context.rss_bytes);
         self.threads.push(graph.threads().len() as u64);
         self.report.censuses = self.moments.len() as u64;
+        self.report.totals_by_census = self.totals_by_census();
+        self.report.memobj_version = Some(env!("CARGO_PKG_VERSION").into());
         let pauses = [self.report.longest_pause_seconds, context.pause_seconds];
         self.report.longest_pause_seconds = pauses.into_iter().flatten().reduce(f64::max);
         self.report.live_censuses =
@@ -307,6 +298,17 @@ impl LeakTracker {
         self.survivors.keep(places, set, generations);
     }
 
+    fn totals_by_census(&self) -> Vec<CensusTotals> {
+        let all = self.moments.iter().zip(&self.totals).zip(&self.rss);
+        all.map(|((&elapsed_seconds, total), &rss_bytes)| CensusTotals {
+            elapsed_seconds,
+            objects: total.objects,
+            size_bytes: total.bytes,
+            rss_bytes,
+        })
+        .collect()
+    }
+
     fn conclude<M: Memory>(
         &mut self,
         holders: &Holders<'_>,
@@ -370,6 +372,12 @@ impl LeakTracker {
             pinned_type,
             memory,
             unread_frames_of: context.unread_frames_of.to_vec(),
+            totals_by_census: std::mem::take(&mut self.report.totals_by_census),
+            memory_rows: context
+                .account
+                .map(|account| rows::without_small_files(&account.rows, account.rss_bytes))
+                .unwrap_or_default(),
+            memobj_version: self.report.memobj_version.take(),
             ..LeaksRecord::default()
         };
         // A slow leak is added to a few times between the censuses.

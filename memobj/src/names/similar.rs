@@ -1,5 +1,7 @@
 //! Names like one that does not exist, for error messages.
 
+use common::verdict::last_part;
+
 /// Names that are suggested.
 const MAX_NAMES: usize = 4;
 /// Shorter words begin too many names, or are in too many.
@@ -35,11 +37,6 @@ pub fn similar_names<'n>(wanted: &str, known: impl IntoIterator<Item = &'n str>)
 pub fn near(names: &[impl AsRef<str>]) -> String {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     if names.is_empty() { String::new() } else { format!("; near: {}", names.join(", ")) }
-}
-
-/// The part of a name behind its last dot.
-pub fn last_part(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn letters(name: &str) -> Vec<char> {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use common::cli::EXIT_TROUBLE;
 use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 use common::stdio::StatusLine;
+use common::verdict::bytes_per_minute;
 
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
-use crate::leaks::bytes_per_minute;
 use crate::leaks::source_lines::find_lines;
 
 /// Something leaks.

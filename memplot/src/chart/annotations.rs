@@ -98,7 +98,7 @@ fn draw_peak(drawing: &Drawing<'_>) {
     let Some(peak) = peak.filter(|peak| peak.value > 0.0 && figure.points().next().is_some()) else { return };
     let (x, y) = (layout.x(peak.unix_ms), layout.y(peak.value));
     let moment = moment_within(peak.unix_ms, figure.time, drawing.zone);
-    let text = format!("peak {}, {moment}", format::value(figure.unit, peak.value));
+    let text = format!("peak {}, {moment}", format::shown(figure, peak.value));
     let half = width(&text, BODY) / 2.0;
     let middle = x.max(layout.left + half).min((layout.right - half).max(layout.left + half));
     drawing.svg.group(&[("class", "peak")], Some(&text), || {

@@ -25,7 +25,7 @@ impl LabelText {
         let value = match series.last {
             _ if series.ended => "ended".to_owned(),
             Some(last) if signed => format::change(figure.unit, last.value),
-            Some(last) => format::value(figure.unit, last.value),
+            Some(last) => format::shown(figure, last.value),
             None => String::new(),
         };
         let trend = series.trend.as_ref().filter(|_| !series.ended);

@@ -29,9 +29,9 @@ struct PageData {
     blocks: Vec<BlockData>,
 }
 
-/// Renders the page. The result depends on the arguments only.
+/// Renders the page, below a report whose elements are given. The result depends on the arguments only.
 #[must_use]
-pub fn render(figure: &HeapFigure, theme: Theme) -> String {
+pub fn render(report: &str, figure: &HeapFigure, theme: Theme) -> String {
     let mut blocks = Vec::new();
     collect(&figure.root, 0, None, &mut blocks);
     let data = PageData { difference: figure.is_difference, blocks };
@@ -41,6 +41,7 @@ pub fn render(figure: &HeapFigure, theme: Theme) -> String {
         title: &figure.title,
         subtitle: &figure.subtitle.join(PART_SEPARATOR),
         theme,
+        report,
         body: include_str!("heap.html"),
         scripts: &[include_str!("heap.js")],
         css: concat!(include_str!("../html/page.css"), include_str!("heap.css")),

@@ -91,7 +91,11 @@ function draw() {
   pen.rect(frame.left, frame.top - 6, frame.right - frame.left + 1, frame.bottom - frame.top + 7);
   pen.clip();
   if (stacked) drawStack(pen);
-  for (const series of all) if (series.isOn && (!stacked || series.isTotal)) drawLine(pen, series);
+  for (const series of all) {
+    if (!series.isOn) continue;
+    if (!stacked) drawLine(pen, series);
+    else if (series.isTotal) drawTotal(pen);
+  }
   pen.restore();
   drawMarks(pen);
   drawPeak(pen);
@@ -174,6 +178,28 @@ function faded(hex) {
   return `rgb(${parse(hex).map((part, i) => Math.round(part * 0.3 + paper[i] * 0.7)).join(",")})`;
 }
 
+// The line of the total of a stack.
+function drawTotal(pen) {
+  const from = Math.max(0, lowerBound(moments, view.from) - 1);
+  const to = Math.min(moments.length, lowerBound(moments, view.to) + 1);
+  const { values, goesOn } = stackLayerOf(total);
+  const edge = totalEdge();
+  pen.strokeStyle = colour(total.variable);
+  pen.lineWidth = total === highlighted ? 2.75 : 1.5;
+  pen.globalAlpha = highlighted !== null && highlighted !== total ? 0.25 : 1;
+  pen.lineJoin = "round";
+  pen.beginPath();
+  for (let k = from; k + 1 < to; k++) {
+    if (!goesOn[k]) continue;
+    if (k === from || !goesOn[k - 1]) pen.moveTo(xOf(moments[k]), yOf(values[k]));
+    pen.lineTo(xOf(moments[k]), yOf(edge[2 * k]));
+    pen.lineTo(xOf(moments[k + 1]), yOf(edge[2 * k + 1]));
+    pen.lineTo(xOf(moments[k + 1]), yOf(values[k + 1]));
+  }
+  pen.stroke();
+  pen.globalAlpha = 1;
+}
+
 function drawLine(pen, series) {
   pen.strokeStyle = pen.fillStyle = colour(series.variable);
   pen.lineWidth = series === highlighted ? 2.75 : series.isTotal ? 1.5 : 1.75;
@@ -216,7 +242,7 @@ function drawPeak(pen) {
   if (y < frame.top - 1 || y > frame.bottom) return;
   drawDot(pen, x, y, 3, "--paper", "--ink");
   pen.fillStyle = colour("--ink");
-  const text = `${formatValue(top.peak.v)} at ${formatMoment(top.peak.t, fullRange[1] - fullRange[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
+  const text = `${formatShown(top.peak.v)} at ${formatMoment(top.peak.t, fullRange[1] - fullRange[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
   const half = pen.measureText(text).width / 2 + 2;
   pen.textAlign = "center";
   pen.strokeStyle = colour("--paper");

@@ -79,7 +79,7 @@ function fillTip(places, x, y) {
   const from = Math.max(0, Math.min(at - TIP_ROWS / 2, rows.length - TIP_ROWS));
   const shown = rows.slice(from, from + TIP_ROWS);
   const line = ({ series, value }) => element("div", { className: series === pointed ? "row pointed" : "row" }, [
-    swatch(series), nameElement(series), element("span", { className: "value", textContent: formatValue(value, 2) }),
+    swatch(series), nameElement(series), element("span", { className: "value", textContent: formatShown(value, 2) }),
   ]);
   const eventLine = (textContent) => element("div", { className: "event", textContent });
   const here = groupMarks().filter((place) => Math.abs(place.x - x) < 6).flatMap((place) => place.list);

@@ -16,6 +16,7 @@ struct PageData {
     unit: Unit,
     stacked: bool,
     log: bool,
+    delta: bool,
     time: (i64, i64),
     /// Moments, and the offset of the time zone in seconds from then on.
     zone: Vec<(i64, i32)>,
@@ -66,6 +67,7 @@ pub(super) fn json(figure: &Figure) -> String {
         unit: figure.unit,
         stacked: figure.stacked,
         log: figure.log_scale,
+        delta: figure.delta,
         time: figure.time,
         zone: offsets(figure.time),
         series: figure.series.iter().map(|series| series_data(series, origin)).collect(),

@@ -30,7 +30,7 @@ function swatch(series) {
 const labelled = (total ? [total, ...parts] : parts).slice(0, MAX_LABELS);
 const labelOf = new Map();
 for (const series of labelled) {
-  const value = element("span", { className: "value", textContent: series.ended ? "ended" : formatValue(series.last?.v) });
+  const value = element("span", { className: "value", textContent: series.ended ? "ended" : formatShown(series.last?.v) });
   const button = element("button", { type: "button", className: "label" }, [swatch(series), nameElement(series), value]);
   if (series.trend) button.title = series.trend.label;
   button.addEventListener("click", (event) => (event.shiftKey ? showOnly(series) : toggle(series)));
@@ -43,7 +43,7 @@ const overflow = element("span", { className: "overflow" });
 labels.append(overflow);
 
 function labelWidth(pen, width) {
-  const widest = Math.max(0, ...labelled.map((series) => pen.measureText(series.name + "  " + formatValue(series.last?.v)).width));
+  const widest = Math.max(0, ...labelled.map((series) => pen.measureText(series.name + "  " + formatShown(series.last?.v)).width));
   return Math.min(Math.max(widest + 34, 90), 320, width * 0.34);
 }
 

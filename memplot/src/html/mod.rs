@@ -32,10 +32,17 @@ const BODY: &str = include_str!("body.html");
 /// Renders a figure as a page. The result depends on the arguments and the time zone only.
 #[must_use]
 pub fn render(figure: &Figure, theme: Theme) -> String {
+    render_with("", figure, theme)
+}
+
+/// Renders a figure below a report, whose elements are given.
+#[must_use]
+pub(crate) fn render_with(report: &str, figure: &Figure, theme: Theme) -> String {
     page(&Page {
         title: &figure.title,
         subtitle: &figure.subtitle_line(),
         theme,
+        report,
         body: BODY,
         scripts: &SCRIPTS,
         css: include_str!("page.css"),
@@ -52,6 +59,8 @@ pub(crate) struct Page<'a> {
     pub subtitle: &'a str,
     /// Its colours.
     pub theme: Theme,
+    /// The elements of the report above them; empty for none.
+    pub report: &'a str,
     /// Its elements.
     pub body: &'a str,
     /// The parts of its script.
@@ -74,12 +83,13 @@ pub(crate) fn for_script(json: &str) -> String {
 
 /// Writes a page, whose policy allows its own script and style only.
 pub(crate) fn page(page: &Page<'_>) -> String {
-    let Page { body, data, .. } = page;
+    let Page { report, body, data, .. } = page;
     let script = format!(
         "\"use strict\";\n(() => {{\nconst data = JSON.parse(document.getElementById(\"data\").textContent);\n{}}})();\n",
         page.scripts.join("\n")
     );
-    let style = style(page.css);
+    let report_css = if report.is_empty() { "" } else { include_str!("../report/report.css") };
+    let style = style(page.css, report_css);
     let title = escape(page.title);
     let subtitle = escape(page.subtitle);
     let theme = match page.theme {
@@ -97,7 +107,7 @@ pub(crate) fn page(page: &Page<'_>) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"generator\" content=\"memplot\">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n\
-         <header>\n<h1>{title}</h1>\n<p>{subtitle}</p>\n</header>\n{body}\
+         <header>\n<h1>{title}</h1>\n<p>{subtitle}</p>\n</header>\n{report}{body}\
          <footer>Times are in the time zone {zone}.</footer>\n\
          <script type=\"application/json\" id=\"data\">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n",
         zone = escape(data::zone_name()),
@@ -105,12 +115,12 @@ pub(crate) fn page(page: &Page<'_>) -> String {
 }
 
 /// The colours of both themes, and the style sheet that uses them.
-fn style(css: &str) -> String {
+fn style(css: &str, report_css: &str) -> String {
     let (light, dark) = (variables(|colour| colour.light), variables(|colour| colour.dark));
     format!(
         "\n:root {{ {light} }}\n\
          @media (prefers-color-scheme: dark) {{ :root:not([data-theme=\"light\"]) {{ {dark} }} }}\n\
-         :root[data-theme=\"dark\"] {{ {dark} }}\n{css}"
+         :root[data-theme=\"dark\"] {{ {dark} }}\n{css}{report_css}"
     )
 }
 

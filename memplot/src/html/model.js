@@ -100,6 +100,26 @@ function stackLayerOf(series) {
   return (series.stackLayer = { values, goesOn });
 }
 
+// The upper edge of the total, as those of the areas: where a series ends or starts, the total goes down or up at once. Else
+// the background would show between them.
+function totalEdge() {
+  if (total.edge) return total.edge;
+  const { values, goesOn } = stackLayerOf(total);
+  const edge = new Float64Array(2 * moments.length);
+  for (let k = 0; k + 1 < moments.length; k++) {
+    if (goesOn[k]) [edge[2 * k], edge[2 * k + 1]] = [values[k], values[k + 1]];
+  }
+  for (const part of parts) {
+    const own = stackLayerOf(part);
+    for (let k = 0; k + 1 < moments.length; k++) {
+      if (!goesOn[k] || own.goesOn[k]) continue;
+      edge[2 * k] -= own.values[k];
+      edge[2 * k + 1] -= own.values[k + 1];
+    }
+  }
+  return (total.edge = edge);
+}
+
 // The upper edges of the visible series, the lowest first. Between the moments k and k + 1 an edge goes from the height at 2k to
 // the height at 2k + 1, so that series start and end without a slope.
 function stackTops() {

@@ -44,6 +44,10 @@ function formatChange(value) {
   return value === 0 ? "±0" + (isBytes ? " B" : "") : (value > 0 ? "+" : "") + formatValue(value, 2);
 }
 
+// A value of a series: with a sign if it is a change since the beginning.
+const formatShown = (value, decimals) =>
+  data.delta && value !== null && value !== undefined ? (value > 0 ? "+" : "") + formatValue(value, decimals) : formatValue(value, decimals);
+
 // Ticks from `low` to `high` with at most `most` steps: {step, values, text(value)}.
 function valueTicks(low, high, most, log) {
   if (log) return logTicks(low, high, most);

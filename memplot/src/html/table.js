@@ -10,10 +10,10 @@ const IS_LONG = fullRange[1] - fullRange[0] > 180 * DAY;
 
 const COLUMNS = [
   { name: "Series", key: (s) => s.name, isText: true },
-  { name: "First", key: (s) => s.first?.v ?? null, text: (s) => formatValue(s.first?.v, 2) },
-  { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => formatValue(s.last?.v, 2) + (s.ended ? ", ended" : "") },
+  { name: "First", key: (s) => s.first?.v ?? null, text: (s) => formatShown(s.first?.v, 2) },
+  { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => formatShown(s.last?.v, 2) + (s.ended ? ", ended" : "") },
   { name: "Change", key: (s) => s.change, text: (s) => formatChange(s.change) },
-  { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => formatValue(s.peak?.v, 2) },
+  { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => formatShown(s.peak?.v, 2) },
   { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t, IS_LONG)} ${clock(s.peak.t, TIME_STEP)}` : "–") },
   ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.label ?? "", isText: true, text: (s) => s.trend?.label ?? "" }] : []),
   { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
@@ -75,7 +75,7 @@ function rowOf(series) {
 }
 
 function valuesAt(moment) {
-  for (const { series, here } of rows) here.textContent = moment === null ? "" : formatValue(valueAt(series, moment), 2);
+  for (const { series, here } of rows) here.textContent = moment === null ? "" : formatShown(valueAt(series, moment), 2);
   heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${formatMoment(moment, fullRange[1] - fullRange[0], TIME_STEP)}`;
 }
 

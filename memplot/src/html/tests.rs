@@ -28,6 +28,7 @@ fn figure(names: &[&str]) -> Figure {
         unit: Unit::Bytes,
         stacked: false,
         log_scale: false,
+        delta: false,
         time: (1_780_000_000_000, 1_780_000_002_000),
         series: series.collect(),
         total: None,

@@ -7,6 +7,7 @@ use common::cli::Failure;
 use common::units::counted;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
+use super::groups::{Group, Member, groups};
 use super::log_summary::LogSummary;
 use super::view::View;
 use super::{headline, marks, names, trend};
@@ -57,38 +58,75 @@ pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
         return Err(log.nothing_to_draw());
     }
     let all = selected.len();
-    selected.sort_by(|a, b| b.height().total_cmp(&a.height()).then_with(|| a.by_name(b)));
-    selected.truncate(request.top());
-    if request.args.delta && selected.first().is_some_and(|first| first.height() > 0.0) {
+    let mut groups = groups_of(&mut selected, view, log);
+    // A short process with a high peak says less than one that stays.
+    let by_area = quantity == Quantity::Processes;
+    // Roots come first; each run of a log has one.
+    let rank =
+        |one: &Selected<'_>| (view.is_root(&one.buffer.key), if by_area { one.area } else { one.height() });
+    selected.sort_by(|a, b| {
+        let ((root_a, size_a), (root_b, size_b)) = (rank(a), rank(b));
+        root_b.cmp(&root_a).then(size_b.total_cmp(&size_a)).then_with(|| a.by_name(b))
+    });
+    while selected.len() + groups.len() > request.top() {
+        let least = selected.last().map(rank);
+        let is_smaller = |group: &Group| least.is_none_or(|(is_root, area)| is_root || group.area <= area);
+        if groups.last().is_some_and(is_smaller) {
+            groups.pop();
+        } else {
+            selected.pop();
+        }
+    }
+    if request.args.delta && selected.iter().any(|one| one.height() > 0.0) {
         selected.retain(|one| one.height() > 0.0);
     }
     selected.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| a.by_name(b)));
-    let others = u64::try_from(all - selected.len()).unwrap_or(0) + view.dropped;
+    let in_groups: usize = groups.iter().map(|group| group.ids.len()).sum();
+    let others = u64::try_from(all - selected.len() - in_groups).unwrap_or(0) + view.dropped;
 
     let rows = rows_in_order(view, from, to);
     let buffers: Vec<&SeriesBuffer> = selected.iter().map(|one| one.buffer).collect();
-    let short_names: Vec<String> = buffers.iter().map(|buffer| names::short_name(buffer)).collect();
-    let colours = colour::assign(short_names.iter().map(String::as_str));
     let stacked_runs = if stacked { runs_of_rows(&selected, &rows) } else { vec![None; selected.len()] };
     let names = names::unique_names(&buffers, &request.inputs);
-    let mut series: Vec<Series> = Vec::with_capacity(selected.len() + 1);
-    for (((one, name), colour), stacked_runs) in selected.iter().zip(names).zip(colours).zip(stacked_runs) {
+    // With their areas, and with the names that choose their colours.
+    let mut drawn: Vec<(f64, String, Series)> = Vec::with_capacity(selected.len() + groups.len());
+    for ((one, name), stacked_runs) in selected.iter().zip(names).zip(stacked_runs) {
         let change = |point: Point| Point { value: point.value - one.base, ..point };
         let runs = stacked_runs.unwrap_or_else(|| one.runs.clone());
-        series.push(Series {
+        let series = Series {
             trend: trend::line_for(one.buffer, &name, quantity, request, one.base),
             name,
-            colour: Some(colour),
+            colour: None,
             runs: runs.into_iter().map(|run| run.into_iter().map(change).collect()).collect(),
             first: Some(change(one.first)),
             peak: Some(change(one.peak)),
             last: Some(change(one.last)),
             ended: one.ended,
-        });
+        };
+        drawn.push((one.area, names::short_name(one.buffer), series));
     }
+    for group in &groups {
+        let sum = |row: &Row| -> Option<f64> {
+            let own = row.entries.iter().filter(|entry| group.ids.contains(&entry.id));
+            own.map(|entry| entry.value).reduce(|a, b| a + b)
+        };
+        if let Some(series) = combined_series(group.label(), runs_of_sums(&rows, sum)) {
+            drawn.push((group.area, group.name.clone(), Series { ended: group.ended, ..series }));
+        }
+    }
+    drawn.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let colours = colour::assign(drawn.iter().map(|(_, name, _)| name.as_str()));
+    let coloured = drawn.into_iter().zip(colours);
+    let mut series: Vec<Series> =
+        coloured.map(|((_, _, series), colour)| Series { colour: Some(colour), ..series }).collect();
     let mut omitted = None;
+    let shown: BTreeSet<u32> = selected
+        .iter()
+        .map(|one| one.id)
+        .chain(groups.iter().flat_map(|group| group.ids.iter().copied()))
+        .collect();
     let combined =
-        (others > 0 && !request.args.delta).then(|| combine_others(&selected, &rows, quantity, others));
+        (others > 0 && !request.args.delta).then(|| combine_others(&shown, &rows, quantity, others));
     if let Some(other) = combined.flatten() {
         let peak = other.peak.map_or(0.0, |peak| peak.value);
         let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
@@ -106,6 +144,7 @@ pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
         unit: view.unit(),
         stacked,
         log_scale: request.args.log_scale,
+        delta: request.args.delta,
         time,
         series,
         total,
@@ -223,35 +262,56 @@ fn runs_of_rows(selected: &[Selected<'_>], rows: &[Row]) -> Vec<Option<Runs>> {
     all.into_iter().map(|(runs, _)| Some(runs)).collect()
 }
 
-/// The sum of all series that are not selected, where it is known.
-fn combine_others(
-    selected: &[Selected<'_>],
-    rows: &[Row],
-    quantity: Quantity,
-    others: u64,
-) -> Option<Series> {
+/// Takes many small processes of one command out of `selected`, as groups.
+fn groups_of(selected: &mut Vec<Selected<'_>>, view: &View, log: &LogSummary<'_>) -> Vec<Group> {
+    let request = &log.request;
+    // Changes since the beginning, and the processes of several logs, are compared one by one.
+    if view.quantity != Quantity::Processes || request.args.delta || request.inputs.len() > 1 {
+        return Vec::new();
+    }
+    let whole: f64 = selected.iter().map(|one| one.area).sum();
+    let members = selected.iter().filter(|one| !view.is_root(&one.buffer.key)).map(|one| Member {
+        id: one.id,
+        name: names::short_name(one.buffer),
+        area: one.area,
+        ended: one.ended,
+    });
+    let groups = groups(members, whole);
+    selected.retain(|one| !groups.iter().any(|group| group.ids.contains(&one.id)));
+    groups
+}
+
+/// The sum of all series that are not shown, where it is known.
+fn combine_others(shown: &BTreeSet<u32>, rows: &[Row], quantity: Quantity, others: u64) -> Option<Series> {
     if quantity == Quantity::Total {
         return None;
     }
-    let ids: BTreeSet<u32> = selected.iter().map(|one| one.id).collect();
     let adds_up = matches!(quantity, Quantity::Processes | Quantity::Threads);
+    let value = |row: &Row| {
+        let sum = |is_shown: bool| -> f64 {
+            let entries = row.entries.iter().filter(|entry| shown.contains(&entry.id) == is_shown);
+            entries.map(|entry| entry.value).sum()
+        };
+        match row.total {
+            Some(total) => Some((total - sum(true)).max(0.0)),
+            None => adds_up.then(|| sum(false)),
+        }
+    };
+    combined_series(counted(others, "other", "others"), runs_of_sums(rows, value))
+}
+
+/// The points of a sum, with gaps where it has no value.
+fn runs_of_sums(rows: &[Row], value: impl Fn(&Row) -> Option<f64>) -> Runs {
     let mut runs = Vec::new();
     let mut joined = false;
     for row in rows {
-        let sum = |is_selected: bool| -> f64 {
-            let entries = row.entries.iter().filter(|entry| ids.contains(&entry.id) == is_selected);
-            entries.map(|entry| entry.value).sum()
-        };
-        let value = match row.total {
-            Some(total) => Some((total - sum(true)).max(0.0)),
-            None => adds_up.then(|| sum(false)),
-        };
+        let value = value(row);
         if let Some(value) = value {
             add(&mut runs, Point { unix_ms: row.unix_ms, value }, joined && !row.gap);
         }
         joined = value.is_some();
     }
-    combined_series(counted(others, "other", "others"), runs)
+    runs
 }
 
 fn combined_series(name: String, runs: Runs) -> Option<Series> {

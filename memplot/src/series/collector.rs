@@ -9,7 +9,7 @@ use common::log::{Moment, MomentData as Measured};
 use super::log_summary::LogSummary;
 use super::request::PlotRequest;
 use super::view::View;
-use super::{build, events};
+use super::{build, events, verdicts};
 use crate::cli::Quantity;
 use crate::figure::{Figure, MarkKind};
 
@@ -28,7 +28,7 @@ impl<'a> Collector<'a> {
     /// An empty collector.
     pub fn new(request: PlotRequest<'a>) -> Self {
         let quantities = match request.args.what {
-            None => vec![Quantity::Types, Quantity::Processes],
+            None => vec![Quantity::Types, Quantity::Processes, Quantity::Total],
             // A picture of one moment has no series.
             Some(Quantity::Heap) => Vec::new(),
             Some(one) => vec![one],
@@ -43,12 +43,25 @@ impl<'a> Collector<'a> {
 
     /// Adds a moment.
     pub fn add(&mut self, moment: &Moment) {
+        self.add_to(moment, |_| true);
+    }
+
+    /// Adds a census of which only the totals are known: for others it is no picture of choice.
+    fn add_totals(&mut self, moment: &Moment) {
+        let is_asked = self.log.request.args.what.is_some();
+        self.add_to(moment, |view| is_asked || view.quantity == Quantity::Total);
+    }
+
+    fn add_to(&mut self, moment: &Moment, takes: impl Fn(&View) -> bool) {
         let log = &mut self.log;
         if !log.request.window.admits(moment.unix_ms) {
             log.outside += 1;
             return;
         }
         match &moment.data {
+            Measured::Leaks(record) => {
+                return verdicts::censuses(moment, record).iter().for_each(|census| self.add_totals(census));
+            }
             Measured::Tree(tree) => {
                 if let Some(root) = tree.processes.first() {
                     log.add_process(root.pid, &root.name, root.cmdline.as_ref());
@@ -70,7 +83,7 @@ impl<'a> Collector<'a> {
         log.interval_seconds = log.interval_seconds.or(moment.interval_seconds);
         let expired = log.request.window.is_relative().then(|| log.request.window.from());
         self.note_run(moment);
-        for view in &mut self.views {
+        for view in self.views.iter_mut().filter(|view| takes(view)) {
             view.add(moment);
             if let Some(from) = expired {
                 view.drop_before(from, moment.unix_ms);

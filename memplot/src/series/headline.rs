@@ -8,7 +8,7 @@ use super::view::View;
 use crate::cli::{Metric, Quantity};
 use crate::clock::{date, local, moment_within, time_within, zone};
 use crate::figure::Figure;
-use crate::format::value;
+use crate::format::{shown, value};
 use crate::text_metrics::shortened;
 
 /// The title: the quantity, and the process or logs it is from.
@@ -75,7 +75,7 @@ pub fn subtitle(
         let name =
             if is_ambiguous { format!(" ({})", shortened(&series.name, 1.0, 24.0)) } else { String::new() };
         let moment = moment_within(peak.unix_ms, figure.time, zone());
-        parts.push(format!("peak {} at {moment}{name}", value(figure.unit, peak.value)));
+        parts.push(format!("peak {} at {moment}{name}", shown(figure, peak.value)));
     }
     if let Some((name, peak)) = omitted {
         parts.push(format!("{name} not drawn: up to {} together", value(figure.unit, peak)));

@@ -5,6 +5,7 @@ mod build;
 mod collector;
 mod events;
 mod extract;
+mod groups;
 mod headline;
 mod log_summary;
 mod marks;
@@ -12,6 +13,7 @@ mod names;
 mod request;
 mod track;
 mod trend;
+mod verdicts;
 mod view;
 mod window;
 

@@ -60,19 +60,24 @@ fn name_with_arguments(series: &SeriesBuffer) -> String {
     if arguments.is_empty() { short } else { format!("{short} {arguments}") }
 }
 
-/// A different name for each series. Equal names get their process, log, arguments or pid.
+/// A different name for each series. Equal names get their process, arguments or pid; with several logs all get their log.
 pub fn unique_names(series: &[&SeriesBuffer], inputs: &[String]) -> Vec<String> {
     let mut names: Vec<String> = series.iter().map(|one| short_name(one)).collect();
     refine(&mut names, series, |_, one| {
         (!one.key.role().is_empty()).then(|| format!("{} in {}", one.name, one.key.role()))
     });
+    // With several logs each name says where it is from, also one that only one of them has.
     if inputs.len() > 1 {
-        refine(&mut names, series, |name, one| {
-            Some(format!("{}: {name}", log_name(inputs.get(one.key.input())?)))
-        });
+        for (name, one) in names.iter_mut().zip(series) {
+            if let Some(input) = inputs.get(one.key.input()) {
+                *name = format!("{}: {name}", log_name(input));
+            }
+        }
     }
-    refine(&mut names, series, |_, one| {
-        matches!(one.key, SeriesKey::Process { .. }).then(|| name_with_arguments(one))
+    refine(&mut names, series, |name, one| {
+        let short = short_name(one);
+        let before = name.strip_suffix(&*short)?;
+        matches!(one.key, SeriesKey::Process { .. }).then(|| format!("{before}{}", name_with_arguments(one)))
     });
     refine(&mut names, series, |name, one| match one.key {
         SeriesKey::Process { pid, .. } => Some(format!("{name} ({pid})")),
@@ -151,13 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn equal_names_get_their_log() {
+    fn names_get_their_log() {
         let member = |input: usize, name: &str| SeriesBuffer {
             key: SeriesKey::Named { input, role: "".into(), name: name.into() },
             ..process(0, name, "")
         };
         let members = [member(0, "dict"), member(1, "dict"), member(1, "str")];
         let inputs = ["logs/a.jsonl".to_owned(), "logs/b.jsonl.gz".to_owned()];
-        assert_eq!(unique_names(&members.iter().collect::<Vec<_>>(), &inputs), ["a: dict", "b: dict", "str"]);
+        assert_eq!(
+            unique_names(&members.iter().collect::<Vec<_>>(), &inputs),
+            ["a: dict", "b: dict", "b: str"]
+        );
     }
 }

@@ -14,6 +14,8 @@ use crate::cli::{Metric, Quantity};
 use crate::downsample::Entry;
 use crate::figure::{Point, Unit};
 
+/// Root processes that are known as such: each run has one.
+const MAX_ROOTS: usize = 10_000;
 /// The buckets of all series together, of about 100 bytes each.
 const BUCKETS_LIMIT: usize = 256 << 10;
 
@@ -76,6 +78,8 @@ pub struct View {
     last: Vec<u32>,
     /// The first process of each run; the others have a role.
     roots: HashMap<RunKey, u32>,
+    /// The root processes of trees.
+    root_processes: HashSet<(u32, u64)>,
     no_role: Arc<str>,
     dropped_before: i64,
 }
@@ -99,6 +103,7 @@ impl View {
             pending: None,
             last: Vec::new(),
             roots: HashMap::new(),
+            root_processes: HashSet::new(),
             no_role: "".into(),
             dropped_before: i64::MIN,
         }
@@ -107,6 +112,11 @@ impl View {
     /// The series that match `--grep` and were not dropped, with their numbers.
     pub fn kept(&self) -> impl Iterator<Item = (u32, &SeriesBuffer)> {
         (0..).zip(&self.series).filter(|(_, series)| series.wanted && !series.parts.is_empty())
+    }
+
+    /// Whether a series is the root of a tree.
+    pub fn is_root(&self, key: &SeriesKey) -> bool {
+        matches!(key, SeriesKey::Process { pid, start, .. } if self.root_processes.contains(&(*pid, *start)))
     }
 
     /// The tracks with samples, by their first sample.
@@ -156,6 +166,9 @@ impl View {
             }
         });
         let Some(summary) = summary else { return };
+        if matches!(moment.data, Measured::Tree(_)) && self.root_processes.len() < MAX_ROOTS {
+            self.root_processes.insert(summary.root);
+        }
         self.last.clear();
         self.last.extend(entries.iter().map(|entry| entry.id));
         let track = self.track(moment);

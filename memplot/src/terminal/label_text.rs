@@ -1,7 +1,7 @@
 //! The text of labels: name, last value, and change, trend or end.
 
 use super::text::width;
-use crate::figure::{Figure, Series, Unit};
+use crate::figure::{Figure, Series};
 use crate::format;
 use crate::label_layout::{LabelAnchor, anchors};
 
@@ -13,6 +13,8 @@ pub(super) struct Label {
     /// The trend, `ended`, or the change.
     pub(super) note: String,
     pub(super) is_total: bool,
+    /// The change from the first to the last value; none if its process ended.
+    pub(super) growth: f64,
     pub(super) colour: Option<usize>,
     /// The letter that replaces the colour.
     pub(super) key: char,
@@ -26,15 +28,15 @@ const KEYS: &str = "abcdefghijklmnopqrstuvwxyz";
 pub(super) fn labels(figure: &Figure) -> Vec<Label> {
     let total = figure.total.iter().map(|total| {
         let (value, is_drawn) = (total.last.map_or(0.0, |last| last.value), total.last.is_some());
-        Label { is_total: true, ..label(total, figure.unit, '*', LabelAnchor { value, is_drawn }) }
+        Label { is_total: true, ..label(total, figure, '*', LabelAnchor { value, is_drawn }) }
     });
     let keys = KEYS.chars().chain(std::iter::repeat('·'));
     let series = figure.series.iter().zip(anchors(figure)).zip(keys);
-    total.chain(series.map(|((series, anchor), key)| label(series, figure.unit, key, anchor))).collect()
+    total.chain(series.map(|((series, anchor), key)| label(series, figure, key, anchor))).collect()
 }
 
-fn label(series: &Series, unit: Unit, key: char, anchor: LabelAnchor) -> Label {
-    let change = |first: f64, last: f64| format::change(unit, last - first);
+fn label(series: &Series, figure: &Figure, key: char, anchor: LabelAnchor) -> Label {
+    let change = |first: f64, last: f64| format::change(figure.unit, last - first);
     let note = match (&series.trend, series.first, series.last) {
         (Some(trend), ..) => trend.label.clone(),
         _ if series.ended => "ended".to_owned(),
@@ -43,9 +45,13 @@ fn label(series: &Series, unit: Unit, key: char, anchor: LabelAnchor) -> Label {
     };
     Label {
         name: series.name.clone(),
-        value: series.last.map_or_else(|| "–".to_owned(), |last| format::value(unit, last.value)),
+        value: series.last.map_or_else(|| "–".to_owned(), |last| format::shown(figure, last.value)),
         note,
         is_total: false,
+        growth: match (series.first, series.last) {
+            (Some(first), Some(last)) if !series.ended => last.value - first.value,
+            _ => f64::NEG_INFINITY,
+        },
         colour: series.colour,
         key,
         anchor,

@@ -14,26 +14,34 @@ use crate::label_layout::arrange;
 /// Draws the labels of all series, and events below.
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
     let area = layout.names;
-    let room = usize::from(area.height);
+    let room = usize::from(area.height) * usize::from(layout.columns);
     let shown = if layout.labels.len() > room { room.saturating_sub(1) } else { layout.labels.len() };
     let labels = layout.labels.get(..shown).unwrap_or_default();
-    let rows = if layout.beside { rows(figure, layout) } else { (area.y..).take(shown).collect() };
+    let places = if layout.beside { rows(figure, layout) } else { Vec::new() };
+    // From top to bottom, then the next column.
+    let in_column = |index: usize| {
+        let (rows, index) = (area.height.max(1), u16::try_from(index).unwrap_or(u16::MAX));
+        (area.x + index / rows * (area.width / layout.columns), area.y + index % rows)
+    };
+    let gap = if layout.columns > 1 { 2 } else { 0 };
+    let wide = (area.width / layout.columns).saturating_sub(gap);
     let [_, value_width, note_width] = column_widths(labels);
     // A narrow area has no room for notes.
-    let note_width = if area.width < value_width + note_width + 16 { 0 } else { note_width };
+    let note_width = if wide < value_width + note_width + 16 { 0 } else { note_width };
     let notes = if note_width > 0 { note_width + 2 } else { 0 };
-    let name_room = area.width.saturating_sub(4 + value_width + notes);
+    let name_room = wide.saturating_sub(4 + value_width + notes);
     let names = labels.iter().map(|label| shorten(&label.name, name_room));
     let name_width = names.map(|name| width(&name)).max().unwrap_or(0).min(name_room);
-    for (label, y) in labels.iter().zip(rows) {
+    for (index, label) in labels.iter().enumerate() {
+        let (x, y) = places.get(index).map_or_else(|| in_column(index), |&y| (area.x, y));
         let colour = if label.is_total { options.colour(TEXT) } else { options.series(label.colour) };
-        write_text(buffer, (area.x, y), &symbol(figure, label, options), Style::new().fg(colour));
+        write_text(buffer, (x, y), &symbol(figure, label, options), Style::new().fg(colour));
         let name = if label.is_total { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
-        write_text(buffer, (area.x + 2, y), &shorten(&label.name, name_width), name);
+        write_text(buffer, (x + 2, y), &shorten(&label.name, name_width), name);
         let mut align_right = |right: u16, text: &str, style| {
             write_text(buffer, (right.saturating_sub(width(text)), y), text, style);
         };
-        let right = area.x + 4 + name_width + value_width;
+        let right = x + 4 + name_width + value_width;
         align_right(right, &label.value, Style::new());
         if note_width > 0 {
             align_right(right + notes, &label.note, dim());
@@ -41,7 +49,8 @@ pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, b
     }
     if shown < layout.labels.len() {
         let rest = format!("… and {} more", layout.labels.len() - shown);
-        write_text(buffer, (area.x, area.bottom().saturating_sub(1)), &rest, dim());
+        let place = if layout.beside { (area.x, area.bottom().saturating_sub(1)) } else { in_column(shown) };
+        write_text(buffer, place, &rest, dim());
     }
     if options.depth == ColourDepth::None {
         draw_keys(layout, buffer);

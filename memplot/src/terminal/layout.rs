@@ -15,6 +15,11 @@ use crate::scale::{TimeScale, ValueScale};
 const MIN_WIDTH_BESIDE: u16 = 90;
 /// Rows of the subtitle, at most.
 const MAX_SUBTITLE_ROWS: usize = 4;
+/// Rows that labels below the plot leave to it.
+const MIN_ROWS: u16 = 9;
+/// The least width of a column of labels, and their largest number.
+const MIN_COLUMN: u16 = 38;
+const MAX_COLUMNS: u16 = 3;
 /// Smaller areas have no plot.
 const MIN_SIZE: (u16, u16) = (20, 8);
 
@@ -32,6 +37,8 @@ pub(super) struct Layout {
     pub(super) names: Rect,
     /// Whether labels are beside the plot, not below.
     pub(super) beside: bool,
+    /// The number of columns of labels below the plot.
+    pub(super) columns: u16,
     pub(super) events: Vec<String>,
     /// The first row of events.
     pub(super) events_from: u16,
@@ -54,6 +61,7 @@ impl Layout {
             labels: labels(figure),
             names: Rect::default(),
             beside: false,
+            columns: 1,
             events: Vec::new(),
             events_from: 0,
         };
@@ -73,7 +81,7 @@ impl Layout {
         let free = free - event_rows;
         let count = u16::try_from(self.labels.len()).unwrap_or(u16::MAX);
         self.beside = area.width >= MIN_WIDTH_BESIDE && count <= free;
-        let below = if self.beside { 0 } else { count.min(free.saturating_sub(10).max(free / 3)) };
+        let below = if self.beside { 0 } else { self.arrange_below(count, free, area.width) };
         let height = free - below;
 
         let scale = self.values.ticks.iter().map(|tick| width(&tick.label)).max().unwrap_or(0) + 1;
@@ -91,6 +99,17 @@ impl Layout {
         };
         self.events_from = bottom + below;
         self.rows = self.events_from + event_rows - area.y;
+    }
+
+    /// Orders the labels below the plot by growth, the total first, and returns the number of their rows.
+    fn arrange_below(&mut self, count: u16, free: u16, width: u16) -> u16 {
+        let totals = self.labels.iter().take_while(|label| label.is_total).count();
+        if let Some(series) = self.labels.get_mut(totals..) {
+            series.sort_by(|a, b| b.growth.total_cmp(&a.growth));
+        }
+        let room = free.saturating_sub(MIN_ROWS).max(free / 3);
+        self.columns = if count > room { (width / MIN_COLUMN).clamp(1, MAX_COLUMNS) } else { 1 };
+        count.div_ceil(self.columns).min(room)
     }
 
     /// The position of the upper right dot of the braille cells.

@@ -32,6 +32,7 @@ fn figure(series: Vec<Series>, stacked: bool) -> Figure {
         unit: Unit::Bytes,
         stacked,
         log_scale: false,
+        delta: false,
         time: (START, START + 100_000),
         series,
         total: None,
@@ -117,6 +118,23 @@ fn axes_and_labels_are_shown() {
 }
 
 #[test]
+fn legend_shows_all_in_order_of_growth() {
+    let names: Vec<String> = (0..12).map(|n| format!("pkg.Type{n:02}")).collect();
+    let all = names.iter().zip(0_i32..).map(|(name, n)| {
+        // The last ones grow most.
+        series(name, 0, &[&[(0, 100.0), (100, 100.0 + f64::from(n * n))]])
+    });
+    let text = drawn(&figure(all.collect(), false), (80, 24), ColourDepth::None);
+    assert!(!text.contains(" more"), "{text}");
+    let place = |name: &String| {
+        let (row, line) = text.lines().enumerate().find(|(_, line)| line.contains(name.as_str())).unwrap();
+        (line.find(name.as_str()).unwrap() > 30, row)
+    };
+    let places: Vec<(bool, usize)> = names.iter().rev().map(place).collect();
+    assert!(places.is_sorted(), "{places:?} {text}");
+}
+
+#[test]
 fn tiny_terminals_do_not_fail() {
     let run: Vec<(i64, f64)> = (0..=100).map(|s| (s, 1e6)).collect();
     let many: Vec<Series> = (0..300).map(|n| series(&format!("series {n}"), n, &[&run])).collect();
@@ -124,7 +142,7 @@ fn tiny_terminals_do_not_fail() {
     assert_eq!(drawn(&figure, (0, 0), ColourDepth::None), "");
     assert_eq!(drawn(&figure, (10, 2), ColourDepth::None), "Memor…t.py\n");
     let text = drawn(&figure, (80, 24), ColourDepth::None);
-    assert!(text.contains("… and 29") && text.contains(" more"), "{text}");
+    assert!(text.contains("… and 281 more"), "{text}");
     let nothing = Figure { series: Vec::new(), ..figure };
     assert!(drawn(&nothing, (80, 24), ColourDepth::None).contains("Nothing was measured"));
 }

@@ -1,8 +1,8 @@
 //! The verdict on leaks.
 
 use common::record::{
-    AddingLine, Additions, CodeLine, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth,
-    PeerComparison, TypeGrowth, WritesRecord,
+    AddingLine, Additions, CensusTotals, CodeLine, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRow,
+    MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 
 use super::{Fill, header};
@@ -45,6 +45,25 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         unchecked_children: 2,
         brief_children: 3,
         unread_frames_of: vec!["fibers.Fiber".into()],
+        totals_by_census: vec![census_totals(fill)],
+        memory_rows: vec![MemoryRow {
+            kind: "python_objects".into(),
+            detail: fill.of("pools".into()),
+            private_bytes: 40 << 20,
+            shared_bytes: 1 << 20,
+            swap_bytes: 4096,
+        }],
+        memobj_version: fill.of("0.1.0".into()),
+    }
+}
+
+/// The totals of a census.
+pub fn census_totals(fill: Fill) -> CensusTotals {
+    CensusTotals {
+        elapsed_seconds: 15.5,
+        objects: 110_000,
+        size_bytes: 11 << 20,
+        rss_bytes: fill.of(51 << 20),
     }
 }
 

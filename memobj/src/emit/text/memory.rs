@@ -4,10 +4,10 @@ use common::record::{CaptureMethod, CensusRecord, MemoryAccount, MemoryKind, Mem
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{Bytes, counted};
+use common::verdict::memory_use;
 
 use super::tables::{ANY_WIDTH, bytes, cut, more, name_cell, percent, share_cell, table, titled_table};
 use crate::account::growth::{GrowthCause, compare};
-use crate::account::rows;
 
 /// An explained share below this is highlighted.
 const LOW: f64 = 0.95;
@@ -97,7 +97,7 @@ pub(super) fn since(before: &MemoryAccount, now: &MemoryAccount) -> Vec<Line> {
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
     let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= MIN_CHANGE);
     let rows = rows.take(MAX_CHANGES).map(|growth| {
-        let description = name(growth.kind, growth.detail.as_deref());
+        let description = memory_use(growth.kind, growth.detail.as_deref());
         format!("{description} {}", sign(growth.bytes))
     });
     let rows: Vec<String> = rows.collect();
@@ -187,23 +187,7 @@ fn has_heaps(account: &MemoryAccount) -> bool {
 }
 
 fn what(row: &MemoryRow) -> String {
-    name(row.kind, row.detail.as_deref())
-}
-
-/// The name of a row for people.
-fn name(kind: MemoryKind, detail: Option<&str>) -> String {
-    let description = rows::describe(kind);
-    let detail = detail.filter(|detail| !detail.is_empty()).map(escape_controls);
-    match (kind, detail) {
-        (MemoryKind::PythonObjects, Some(detail)) => format!("{description} in {detail}"),
-        (MemoryKind::PythonUsed | MemoryKind::PythonFreeBlocks, Some(detail)) => {
-            format!("{description} (heap {detail})")
-        }
-        (MemoryKind::Unexplained | MemoryKind::Stack, Some(detail)) => format!("{description} ({detail})"),
-        (_, Some(detail)) => format!("{description} {detail}"),
-        (MemoryKind::File, None) => "smaller files".into(),
-        (_, None) => description.to_owned(),
-    }
+    memory_use(row.kind, row.detail.as_deref())
 }
 
 #[cfg(test)]

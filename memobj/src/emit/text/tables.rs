@@ -1,11 +1,8 @@
 //! Tables, cells and numbers that all parts of the text share.
 
-use std::time::Duration;
-
 use common::columns::{Cell, Tone};
 use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
-use common::time::Span;
 use common::units::{Bytes, thousands};
 
 use crate::emit::summary::ratio;
@@ -13,17 +10,6 @@ use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// The width of the last column: only the terminal cuts names.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
-
-/// A time to a tenth of a second.
-pub(super) fn span(seconds: f64) -> Span {
-    Span(Duration::from_millis(whole((seconds * 10.0).round()) * 100))
-}
-
-/// The whole part of a number; 0 for a negative one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
-pub(super) fn whole(value: f64) -> u64 {
-    value as u64
-}
 
 /// An empty table: columns of numbers, then columns of texts, each with its greatest width.
 pub(super) fn table(numbers: &[&'static str], texts: &[(&'static str, usize)]) -> Table {

@@ -4,17 +4,20 @@ use common::columns::Tone;
 use common::record::{AddingLine, WritesRecord};
 use common::table::Line;
 use common::units::{counted, thousands};
+use common::verdict::{Sentence, call_chain, span};
 
-use super::code_lines::call_chain;
-use super::leaks::{headline, labeled};
-use super::tables::span;
+use super::sentence_line;
 
 /// The lines of a watch.
 pub(super) fn lines(record: &WritesRecord) -> Vec<Line> {
+    sentences(record).iter().map(sentence_line).collect()
+}
+
+fn sentences(record: &WritesRecord) -> Vec<Sentence> {
     let added = counted(record.added, "addition", "additions");
     let removed = counted(record.removed, "removal", "removals");
     let time = span(record.watched_seconds);
-    let mut lines = vec![headline(
+    let mut lines = vec![Sentence::headline(
         &record.holder,
         Tone::Strong,
         &format!("({}): {added}, {removed} in {time}{}", record.container, per_second(record)),
@@ -23,9 +26,9 @@ pub(super) fn lines(record: &WritesRecord) -> Vec<Line> {
     lines.extend(places("removes", &record.removals, record.removed));
     if let (Some(first), Some(last)) = (record.first_entries, record.last_entries) {
         let text = format!("{} at the beginning, {} at the end", thousands(first), thousands(last));
-        lines.push(labeled("entries", &text));
+        lines.push(Sentence::detail("entries", &text));
     }
-    lines.extend(remarks(record).iter().map(|text| labeled("note", text)));
+    lines.extend(remarks(record).iter().map(|text| Sentence::detail("note", text)));
     lines
 }
 
@@ -39,7 +42,7 @@ fn per_second(record: &WritesRecord) -> String {
 }
 
 /// Each line with its share.
-fn places(label: &str, places: &[AddingLine], seen: u64) -> Vec<Line> {
+fn places(label: &str, places: &[AddingLine], seen: u64) -> Vec<Sentence> {
     let known: u64 = places.iter().map(|place| place.count).sum();
     let mut rows: Vec<(u64, String)> = places
         .iter()
@@ -55,7 +58,7 @@ fn places(label: &str, places: &[AddingLine], seen: u64) -> Vec<Line> {
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     rows.into_iter()
         .zip(labels)
-        .map(|((count, text), label)| labeled(label, &format!("{}{text}", share(count))))
+        .map(|((count, text), label)| Sentence::detail(label, &format!("{}{text}", share(count))))
         .collect()
 }
 

@@ -1,24 +1,20 @@
-//! The text of a verdict on leaks: the answer, the evidence, the holder, and advice.
+//! The sentences of a verdict on one process.
 
 use std::time::Duration;
 
-use common::columns::Tone;
-use common::record::{GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
-use common::stdio::escape_controls;
-use common::table::Line;
-use common::time::Span;
-use common::units::{Bytes, counted, thousands};
+use crate::columns::Tone;
+use crate::record::{
+    GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth, MemoryKind, TypeGrowth,
+};
+use crate::time::Span;
+use crate::units::{Bytes, counted, thousands, whole};
 
 use super::advice;
 use super::code_lines::{adds, functions, removes};
-use super::tables::{span, whole};
-use crate::account::growth::GrowthCause;
-use crate::account::rows;
-use crate::names::similar::last_part;
+use super::memory::describe;
+use super::sentence::{HELD, Level, Sentence};
+use super::short_forms::{last_part, span};
 
-/// The columns of labels and of the text behind them.
-const LABEL: usize = 2;
-const TEXT: usize = 11;
 /// Leaks that are described in full: the largest ones matter.
 const MAX_FULL: usize = 2;
 /// Further leaks that get one line each.
@@ -33,8 +29,9 @@ const SHOWN_PART: u64 = 20;
 /// Pinned bytes that are worth a line.
 const MIN_PINNED: u64 = 4 << 20;
 
-/// The lines of a verdict.
-pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
+/// The sentences of a verdict, the answer first.
+#[must_use]
+pub fn sentences(record: &LeaksRecord) -> Vec<Sentence> {
     let mut lines = Vec::new();
     match record.verdict {
         LeakVerdict::Leak => {
@@ -49,20 +46,24 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
                 lines.extend(full_lines(record, leak, &with));
             }
             for leak in own.iter().skip(MAX_FULL).take(MAX_BRIEF) {
-                lines.push(headline("LEAK", Tone::Alarm, &summary_sentence(record, leak)));
+                lines.push(Sentence::headline("LEAK", Tone::Alarm, &summary_sentence(record, leak)));
             }
             let others = own.len().saturating_sub(MAX_FULL + MAX_BRIEF) as u64;
             if others > 0 {
                 let text = format!("… and {}", counted(others, "smaller one", "smaller ones"));
-                lines.push(Line::whole(LABEL, Tone::Dim, text));
+                lines.push(Sentence { level: Level::Detail, ..Sentence::remark(Tone::Dim, text) });
             }
             if let Some(memory) = record.memory.as_ref().filter(|memory| memory.is_leak) {
                 lines.extend(memory_lines(record, memory));
             }
         }
-        LeakVerdict::None => lines.push(headline("no leak found", Tone::Strong, "")),
+        LeakVerdict::None => lines.push(Sentence::headline("no leak found", Tone::Strong, "")),
         LeakVerdict::TooShort => {
-            lines.push(headline("no verdict", Tone::Warning, "too few censuses: at least 3 are needed"));
+            lines.push(Sentence::headline(
+                "no verdict",
+                Tone::Warning,
+                "too few censuses: at least 3 are needed",
+            ));
         }
     }
     lines.extend(remarks(record));
@@ -70,15 +71,15 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
 }
 
 /// Everything that is known of a process besides its leaks.
-pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
+pub(super) fn remarks(record: &LeaksRecord) -> Vec<Sentence> {
     let mut lines = Vec::new();
     for full in record.filling.iter().take(MAX_BRIEF) {
         let limit = full.max_entries.map(thousands).unwrap_or_default();
         let text = format!("{}; its limit is {limit}", summary_sentence(record, full));
-        lines.push(headline("fills up", Tone::Plain, &text));
+        lines.push(Sentence::headline("fills up", Tone::Plain, &text));
     }
     for slowing in record.slowing.iter().take(MAX_BRIEF) {
-        lines.push(headline("slows down", Tone::Plain, &slowing_sentence(slowing)));
+        lines.push(Sentence::headline("slows down", Tone::Plain, &slowing_sentence(slowing)));
     }
     lines.extend(rss_growth(record));
     lines.extend(comparison(record));
@@ -86,21 +87,6 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
     lines.extend(without_copies(record));
     lines.push(numbers(record));
     lines
-}
-
-pub(super) fn headline(label: &str, tone: Tone, text: &str) -> Line {
-    let mut line = Line::whole(0, tone, label);
-    if !text.is_empty() {
-        line.push_apart(Tone::Strong, escape_controls(text));
-    }
-    line
-}
-
-pub(super) fn labeled(label: &str, text: &str) -> Line {
-    let mut line = Line::whole(LABEL, Tone::Dim, label);
-    line.skip_to(TEXT);
-    line.push(Tone::Plain, escape_controls(text));
-    line
 }
 
 /// The growing thing and its rate.
@@ -180,31 +166,31 @@ fn rate_of(per_minute: f64) -> String {
     if per_minute >= 10.0 { thousands(whole(per_minute.round())) } else { format!("{per_minute:.1}") }
 }
 
-fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
-    let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(record, leak))];
-    lines.push(labeled("why", &why(record, leak)));
+fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Sentence> {
+    let mut lines = vec![Sentence::headline("LEAK", Tone::Alarm, &summary_sentence(record, leak))];
+    lines.push(Sentence::detail("why", &why(record, leak)));
     if let Some(path) = &leak.path {
-        lines.push(labeled("held", path));
+        lines.push(Sentence::detail(HELD, path));
     }
     if let Some(waiting) = &leak.waiting {
-        lines.push(labeled("waits", waiting));
+        lines.push(Sentence::detail("waits", waiting));
     }
     if let Some(code) = &leak.entry_code {
-        lines.push(labeled("code", &functions(std::slice::from_ref(code))));
+        lines.push(Sentence::detail("code", &functions(std::slice::from_ref(code))));
     }
     if let Some(additions) = &leak.additions {
-        lines.push(labeled("adds", &adds(additions)));
+        lines.push(Sentence::detail("adds", &adds(additions)));
     }
     if leak.additions.as_ref().is_none_or(|additions| additions.lines.is_empty())
         && !leak.candidates.is_empty()
     {
-        lines.push(labeled("likely", &format!("see {}", functions(&leak.candidates))));
+        lines.push(Sentence::detail("likely", &format!("see {}", functions(&leak.candidates))));
     }
     if !leak.removers.is_empty() {
-        lines.push(labeled("removes", &removes(record, leak)));
+        lines.push(Sentence::detail("removes", &removes(record, leak)));
     }
-    lines.push(labeled("grows", &grows(leak)));
-    lines.push(labeled("age", &age(leak)));
+    lines.push(Sentence::detail("grows", &grows(leak)));
+    lines.push(Sentence::detail("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
         let text = match leak.added_bytes {
             Some(added) => {
@@ -217,7 +203,7 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
             }
             None => format!("{} if all entries were removed", Bytes(retained)),
         };
-        lines.push(labeled("frees", &text));
+        lines.push(Sentence::detail("frees", &text));
     }
     if let (Some(native), Some(of)) = (leak.native_bytes_per_minute, leak.native_type.as_deref()) {
         let each = if leak.objects_per_minute > 0.0 { native / leak.objects_per_minute } else { 0.0 };
@@ -226,15 +212,15 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
             Bytes(whole(each)),
             display_name(of)
         );
-        lines.push(labeled("keeps", &text));
+        lines.push(Sentence::detail("keeps", &text));
     }
     if !with.is_empty() {
-        lines.push(labeled("with", &grows_with(with)));
+        lines.push(Sentence::detail("with", &grows_with(with)));
     }
     if let Some(pinned) = pinned(record, leak) {
-        lines.push(labeled("pins", &format!("{pinned} of free memory in nearly empty arenas")));
+        lines.push(Sentence::detail("pins", &format!("{pinned} of free memory in nearly empty arenas")));
     }
-    lines.push(labeled("do", &advice::for_leak(record, leak)));
+    lines.push(Sentence::detail("do", &advice::for_leak(record, leak)));
     lines
 }
 
@@ -252,7 +238,7 @@ fn grows_with(with: &[&Leak]) -> String {
 }
 
 /// How much of the growth of RSS the leaks explain, and the uses of the rest.
-fn rss_growth(record: &LeaksRecord) -> Option<Line> {
+fn rss_growth(record: &LeaksRecord) -> Option<Sentence> {
     let memory = record.memory.as_ref()?;
     let grown =
         record.last_rss_bytes?.checked_sub(record.first_rss_bytes?).filter(|&grown| grown >= MIN_GROWTH)?;
@@ -264,9 +250,18 @@ fn rss_growth(record: &LeaksRecord) -> Option<Line> {
         text = format!("RSS grew by {}", Bytes(grown));
     }
     let is_python = |kind: MemoryKind| {
-        matches!(GrowthCause::from_row(kind), GrowthCause::Objects | GrowthCause::PythonFree)
+        matches!(
+            kind,
+            MemoryKind::PythonObjects
+                | MemoryKind::PythonUsed
+                | MemoryKind::PythonFreeBlocks
+                | MemoryKind::PythonFreePools
+                | MemoryKind::PythonOverhead
+        )
     };
-    let is_native = |kind: MemoryKind| GrowthCause::from_row(kind) == GrowthCause::Native;
+    let is_native = |kind: MemoryKind| {
+        matches!(kind, MemoryKind::NativeUsed | MemoryKind::NativeMapped | MemoryKind::NativeOverhead)
+    };
     let has_native = record.leaks.iter().any(|leak| leak.native_type.is_some());
     let others = memory.rows.iter().filter(|row| {
         let is_explained =
@@ -275,9 +270,9 @@ fn rss_growth(record: &LeaksRecord) -> Option<Line> {
     });
     for row in others.take(MAX_OTHERS) {
         let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
-        text.push_str(&format!("; {}{detail} {}", rows::describe(row.kind), Bytes(row.growth_bytes)));
+        text.push_str(&format!("; {}{detail} {}", describe(row.kind), Bytes(row.growth_bytes)));
     }
-    Some(Line::whole(0, Tone::Dim, escape_controls(&text)))
+    Some(Sentence::remark(Tone::Dim, text))
 }
 
 /// The free memory that the objects of a leak keep from being given back, if that is more than theirs.
@@ -320,7 +315,7 @@ fn grows(leak: &Leak) -> String {
         (_, Some(of), _) => format!("linked to a {of}"),
         _ => "linked to each other".to_owned(),
     };
-    let comes = |grown: &&common::record::TypeGrowth| {
+    let comes = |grown: &&TypeGrowth| {
         grown.name != leak.name && grown.objects_per_minute * 2.0 >= leak.objects_per_minute
     };
     let others: Vec<&str> =
@@ -342,17 +337,17 @@ fn age(leak: &Leak) -> String {
     }
 }
 
-fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
+fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Sentence> {
     let bytes = |value: f64| Bytes(whole(value));
     let text = format!(
         "memory outside Python objects grows: RSS by {}/min, objects by {}/min",
         bytes(memory.bytes_per_minute),
         bytes(memory.objects_bytes_per_minute)
     );
-    let mut lines = vec![headline("LEAK", Tone::Alarm, &text)];
+    let mut lines = vec![Sentence::headline("LEAK", Tone::Alarm, &text)];
     let span = span(record.duration_seconds);
     let confidence = (memory.confidence_ratio * 100.0).min(99.9);
-    lines.push(labeled(
+    lines.push(Sentence::detail(
         "why",
         &format!("RSS rose over {} censuses in {span}; confidence {confidence:.1} %", record.censuses),
     ));
@@ -362,19 +357,19 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         .take(3)
         .map(|row| {
             let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
-            let what = rows::describe(row.kind);
+            let what = describe(row.kind);
             format!("{what}{detail} +{} to {}", Bytes(row.growth_bytes), Bytes(row.current_bytes))
         })
         .collect();
     if !rows.is_empty() {
-        lines.push(labeled("where", &rows.join("; ")));
+        lines.push(Sentence::detail("where", &rows.join("; ")));
     }
-    lines.push(labeled("do", &advice::for_memory(record, memory)));
+    lines.push(Sentence::detail("do", &advice::for_memory(record, memory)));
     lines
 }
 
 /// A comparison of the process with others of its program.
-fn comparison(record: &LeaksRecord) -> Option<Line> {
+fn comparison(record: &LeaksRecord) -> Option<Sentence> {
     let among = record.peers.as_ref()?;
     let bytes = |value: f64| Bytes(whole(value));
     let (tone, relation) =
@@ -385,16 +380,16 @@ fn comparison(record: &LeaksRecord) -> Option<Line> {
         bytes(among.median_bytes_per_minute),
         bytes(among.bytes_per_minute)
     );
-    Some(Line::whole(0, tone, text))
+    Some(Sentence::remark(tone, text))
 }
 
 /// The processes below it without a verdict.
-fn unjudged_children(record: &LeaksRecord) -> Vec<Line> {
+fn unjudged_children(record: &LeaksRecord) -> Vec<Sentence> {
     let mut lines = Vec::new();
     if record.unchecked_children > 0 {
         let processes = counted(record.unchecked_children, "Python process", "Python processes");
         let were = if record.unchecked_children == 1 { "was" } else { "were" };
-        lines.push(headline(
+        lines.push(Sentence::headline(
             "not checked",
             Tone::Warning,
             &format!("{processes} below it {were} not checked: add --tree, or name one with -p"),
@@ -403,24 +398,24 @@ fn unjudged_children(record: &LeaksRecord) -> Vec<Line> {
     if record.brief_children > 0 {
         let processes = counted(record.brief_children, "Python process", "Python processes");
         let text = format!("{processes} below it came late or ended early: no verdict on them");
-        lines.push(Line::whole(0, Tone::Dim, text));
+        lines.push(Sentence::remark(Tone::Dim, text));
     }
     lines
 }
 
 /// What the verdict lacks where the process could not be copied.
-fn without_copies(record: &LeaksRecord) -> Option<Line> {
+fn without_copies(record: &LeaksRecord) -> Option<Sentence> {
     let text = format!(
         "{} of {} censuses read it while it ran, because a copy would have taken too long: they do not judge memory outside objects; \
          --max-pause 2s permits longer pauses",
         thousands(record.live_censuses),
         thousands(record.censuses)
     );
-    (record.live_censuses > 0).then(|| headline("not copied", Tone::Warning, &text))
+    (record.live_censuses > 0).then(|| Sentence::headline("not copied", Tone::Warning, &text))
 }
 
 /// The figures that the verdict is based on.
-pub(super) fn numbers(record: &LeaksRecord) -> Line {
+pub(super) fn numbers(record: &LeaksRecord) -> Sentence {
     let name = record.name.as_deref().unwrap_or("?");
     let span = span(record.duration_seconds);
     let mut text = format!(
@@ -440,5 +435,5 @@ pub(super) fn numbers(record: &LeaksRecord) -> Line {
     if let Some(pause) = record.longest_pause_seconds {
         text.push_str(&format!("; longest pause {}", Span(Duration::from_secs_f64(pause.max(0.0)))));
     }
-    Line::whole(0, Tone::Dim, escape_controls(&text))
+    Sentence::remark(Tone::Dim, text)
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
-use common::units::Bytes;
+use crate::record::{
+    EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
+};
+use crate::units::Bytes;
 
-use crate::holders::place_name::{EXIT_CALLBACKS, GREENLETS};
-use crate::names::similar::last_part;
+use super::short_forms::last_part;
 
 /// Advice on growing objects.
 pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {

@@ -1,9 +1,9 @@
 //! Lines of code: which add to a container, and which remove from it.
 
-use common::record::{Additions, CodeLine, Leak, LeaksRecord};
-use common::units::{counted, thousands};
+use crate::record::{Additions, CodeLine, Leak, LeaksRecord};
+use crate::units::{counted, thousands};
 
-use super::tables::span;
+use super::short_forms::span;
 
 /// Callers of the program's own code that are shown.
 const MAX_CALLERS: usize = 3;
@@ -43,7 +43,8 @@ fn file_and_line(frame: &CodeLine) -> String {
 }
 
 /// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
-pub(super) fn call_chain(frames: &[CodeLine]) -> String {
+#[must_use]
+pub fn call_chain(frames: &[CodeLine]) -> String {
     let Some((first, callers)) = frames.split_first() else { return String::new() };
     let mut text = format!("{} in {}", file_and_line(first), first.function);
     // The program's own code is what the user can change.
