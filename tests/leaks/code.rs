@@ -65,6 +65,20 @@ fn likely_line_of_a_caller_is_corrected() {
 }
 
 #[test]
+fn callers_of_a_library_are_named() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let run = look(&start(interpreter, "queued"));
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    let line = source.lines().position(|line| line.trim() == "jobs.put(Payload(n))").unwrap() as u64 + 1;
+    let leak = only_leak(&run);
+    let is_it = |caller: &Value| caller["function"] == "queued" && caller["line"].as_u64() == Some(line);
+    assert!(leak["callers"].as_array().unwrap().iter().any(is_it), "{run}");
+    let candidates = leak["candidates"].as_array().unwrap();
+    let is_of_queue = |line: &Value| line["file"].as_str().is_some_and(|file| file.ends_with("/queue.py"));
+    assert!(!candidates.is_empty() && candidates.iter().all(is_of_queue), "{run}");
+}
+
+#[test]
 fn made_dicts_belong_to_their_objects() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let run = look(&start(interpreter, "attributes_as_dict"));

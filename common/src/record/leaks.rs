@@ -235,6 +235,10 @@ pub struct Leak {
     /// Lines that remove from the container, by their source; the first of each function. At most three.
     #[serde(default)]
     pub removers: Vec<CodeLine>,
+    /// Lines of the program that call a method of the object that has the container, by their source, where the container belongs to a
+    /// library; the first of each function. At most three.
+    #[serde(default)]
+    pub callers: Vec<CodeLine>,
 }
 
 impl Leak {

@@ -186,6 +186,9 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Sentence
     {
         lines.push(Sentence::detail("likely", &format!("see {}", functions(&leak.candidates))));
     }
+    if !leak.callers.is_empty() {
+        lines.push(Sentence::detail("calls", &format!("likely {}", functions(&leak.callers))));
+    }
     if !leak.removers.is_empty() {
         lines.push(Sentence::detail("removes", &removes(record, leak)));
     }

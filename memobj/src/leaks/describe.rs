@@ -149,6 +149,7 @@ impl LeakFinder<'_, '_> {
             additions: None,
             candidates: Vec::new(),
             removers: Vec::new(),
+            callers: Vec::new(),
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {

@@ -37,9 +37,13 @@ const ATEXIT: &str = "atexit";
 /// Functions that are kept; some may only read.
 const MAX_LISTED: usize = 32;
 
-/// The functions that name the container of a leak, those that most likely add to it first.
+/// The functions that name the container of a leak, those that most likely add to it first, and the program's functions that name the object
+/// that has it.
 #[derive(Debug, Clone, Default)]
-pub struct Mentions(Vec<Mention>);
+pub struct Mentions {
+    container: Vec<Mention>,
+    object: Vec<CodeLine>,
+}
 
 /// A function that names a container. The order is that of likelihood: the program's own code and that of the container's owner come before
 /// other packages, and what names a way to add before the rest.
@@ -56,16 +60,24 @@ pub(super) struct Mention {
 }
 
 impl Mentions {
-    /// All of them.
-    pub(super) fn all(&self) -> &[Mention] {
-        &self.0
+    /// All that name the container.
+    pub(super) fn of_container(&self) -> &[Mention] {
+        &self.container
+    }
+
+    /// The program's functions that name the object that has it.
+    pub(super) fn of_object(&self) -> &[CodeLine] {
+        &self.object
     }
 
     /// Those that are as likely to add as the first one: where some name a way to add, the others most likely read only.
     pub fn most_likely(&self) -> impl Iterator<Item = &CodeLine> {
         let rank = |mention: &Mention| (mention.is_foreign, mention.lacks_way, mention.closeness);
-        let best = self.0.first().map(rank);
-        self.0.iter().filter(move |mention| Some(rank(mention)) == best).map(|mention| &mention.function)
+        let best = self.container.first().map(rank);
+        self.container
+            .iter()
+            .filter(move |mention| Some(rank(mention)) == best)
+            .map(|mention| &mention.function)
     }
 }
 
@@ -76,32 +88,49 @@ pub(super) fn find_mentions<M: Memory>(
     codes: &[NodeId],
     leaks: &[(&Leak, ContainerOwner)],
 ) -> Vec<Mentions> {
-    let mut found: Vec<Vec<Mention>> = vec![Vec::new(); leaks.len()];
+    let mut found: Vec<Mentions> = vec![Mentions::default(); leaks.len()];
     for code in codes.iter().filter_map(|&code| graph.address(code)) {
         let mentioned = names.names_in_code(code);
+        let has = |wanted: &str| mentioned.iter().any(|name| &**name == wanted);
         for ((leak, owner), found) in leaks.iter().zip(&mut found) {
-            let Some(wanted) = container_part(leak) else { continue };
-            if !mentioned.iter().any(|name| &**name == wanted) {
+            let container = container_part(leak).filter(|wanted| has(wanted));
+            let object = object_part(leak).filter(|wanted| has(wanted));
+            if container.is_none() && object.is_none() {
                 continue;
             }
-            let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
-            let adds = leak.growth_mode == GrowthMode::KeysSet
-                || mentioned.iter().any(|name| ways.contains(&&**name));
-            let location = read_definition(names.objects(), code);
-            let Some(location) = location else { continue };
+            let Some(location) = read_definition(names.objects(), code) else { continue };
             let file: Arc<str> = location.file.into();
             let function = CodeLine { function: location.function.into(), line: location.line, file };
+            if object.is_some() && !function.is_library() && found.object.len() < MAX_LISTED {
+                found.object.push(function.clone());
+            }
+            let Some(wanted) = container else { continue };
+            let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
+            let adds = leak.growth_mode == GrowthMode::KeysSet || ways.iter().any(|way| has(way));
             let closeness = owner.closeness(&function);
             let is_foreign = closeness == Closeness::Elsewhere && function.is_library();
-            found.push(Mention { is_foreign, lacks_way: !adds, closeness, function });
+            found.container.push(Mention { is_foreign, lacks_way: !adds, closeness, function });
         }
     }
-    let sorted = |mut found: Vec<Mention>| {
-        found.sort();
-        found.truncate(MAX_LISTED);
-        Mentions(found)
-    };
-    found.into_iter().map(sorted).collect()
+    for mentions in &mut found {
+        mentions.container.sort();
+        mentions.container.truncate(MAX_LISTED);
+        mentions.object.sort();
+    }
+    found
+}
+
+/// The name by which code refers to the object that has the container of a leak as an attribute, if the name of the holder says it.
+pub(super) fn object_part(leak: &Leak) -> Option<&str> {
+    object_in(&leak.holder).filter(|_| leak.container_name.is_none())
+}
+
+/// The name of the object whose attribute a holder is.
+fn object_in(holder: &str) -> Option<&str> {
+    let (object, _) = holder.rsplit_once('.')?;
+    let name = name_in_code(object).filter(|_| object.contains('.'))?;
+    // Methods of a module or class do not add to it.
+    (!name.starts_with("__") && !name.starts_with(char::is_uppercase)).then_some(name)
 }
 
 /// The name by which code refers to the container of a leak.
@@ -124,7 +153,16 @@ pub(super) fn name_in_code(holder: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, name_in_code};
+    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, name_in_code, object_in};
+
+    #[test]
+    fn object_whose_attribute_a_holder_is() {
+        assert_eq!(object_in("__main__.inbox._queue"), Some("inbox"));
+        assert_eq!(object_in("__main__.session.cookies._cookies"), Some("cookies"));
+        for holder in ["__main__.kept", "shop.Cart.items", "linecache.cache", "(no known referrer)"] {
+            assert_eq!(object_in(holder), None, "{holder}");
+        }
+    }
 
     #[test]
     fn last_name_of_a_holder() {

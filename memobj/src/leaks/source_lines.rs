@@ -13,7 +13,7 @@ use std::sync::Arc;
 use common::record::{AddingLine, Additions, CodeLine, GrowthMode, Leak};
 
 use super::container_owner::Closeness;
-use super::mentions::{ADDING, Mentions, REMOVING, container_part};
+use super::mentions::{ADDING, Mentions, REMOVING, container_part, object_part};
 
 /// Candidates that are reported, and functions that remove.
 const MAX_CANDIDATES: usize = 3;
@@ -37,6 +37,12 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)]) 
         leak.candidates.truncate(MAX_CANDIDATES);
         leak.removers = sources.lines_that(mentions, |line| removes(line, &name));
         leak.removers.truncate(MAX_CANDIDATES);
+        // The program's own code adds through a method of the library's object.
+        if let Some(object) = object_part(leak).filter(|_| leak.candidates.iter().all(CodeLine::is_library)) {
+            let calls = |line: &str| occurrences(line, object).any(|(_, rest)| is_call(rest, &ADDING));
+            leak.callers = sources.first_lines(mentions.of_object().iter(), calls).collect();
+            leak.callers.truncate(MAX_CANDIDATES);
+        }
     }
     correct_lines(&mut sources, leaks);
 }
@@ -77,18 +83,28 @@ impl Sources {
     /// The first lines of these functions for which `test` holds, of those that are closest to the owner of the container. Functions
     /// without such a line, and those of other packages, are left out.
     fn lines_that(&mut self, mentions: &Mentions, test: impl Fn(&str) -> bool) -> Vec<CodeLine> {
+        let own = mentions.of_container().iter().filter(|mention| !mention.is_foreign);
         let mut found: Vec<(Closeness, CodeLine)> = Vec::new();
-        for mention in mentions.all().iter().filter(|mention| !mention.is_foreign) {
-            let function = &mention.function;
-            let Some((source, first)) = self.text(&function.file).zip(function.line) else { continue };
-            let line = function_lines(source, first).find(|(_, line)| test(line));
-            found.extend(
-                line.map(|(line, _)| (mention.closeness, CodeLine { line: Some(line), ..function.clone() })),
-            );
+        for mention in own {
+            let line = self.first_lines(std::iter::once(&mention.function), &test).next();
+            found.extend(line.map(|line| (mention.closeness, line)));
         }
         let best = found.iter().map(|(closeness, _)| *closeness).min();
         found.retain(|(closeness, _)| Some(*closeness) == best);
         found.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// The first line of each of these functions for which `test` holds; functions without such a line are left out.
+    fn first_lines<'f>(
+        &mut self,
+        functions: impl Iterator<Item = &'f CodeLine>,
+        test: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = CodeLine> {
+        functions.filter_map(move |function| {
+            let (source, first) = self.text(&function.file).zip(function.line)?;
+            let line = function_lines(source, first).find(|(_, line)| test(line))?.0;
+            Some(CodeLine { line: Some(line), ..function.clone() })
+        })
     }
 
     fn correct_lines(&mut self, additions: &mut Additions, name: &str, candidates: &[CodeLine]) {

@@ -116,6 +116,7 @@ pub fn leak(fill: Fill) -> Leak {
             file: "bot.py".into(),
             line: fill.of(57),
         }],
+        callers: vec![CodeLine { function: "main".into(), file: "bot.py".into(), line: fill.of(91) }],
     }
 }
 
