@@ -39,7 +39,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", access_log=False)
 '''
-CASES = {"-i 2": ["-i", "2"], "--leaks": ["--leaks", "-i", "2", "--for", "10m"], "--no-stop": ["-i", "2", "--no-stop"]}
+CASES = {"-i 2": ["-i", "2"], "--leaks": ["--leaks", "-i", "2", "--for", "5m"], "--no-stop": ["-i", "2", "--no-stop"]}
 
 
 def start_service(python, mebibytes, arrays):
