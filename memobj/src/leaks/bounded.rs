@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 
 use memobj_cpython::heap::builtins::Builtin;
-use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::growth_roots::{RootFinder, new_objects};
@@ -16,6 +15,7 @@ use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::holders::place_name::INTERPRETER;
 use crate::names::NameReader;
+use crate::names::modules::read_file;
 use crate::object_graph::{RootKind, TypeIndex};
 use crate::survivors::Generations;
 
@@ -134,7 +134,7 @@ fn new_imports<M: Memory>(
     let mut files: HashMap<String, usize> = HashMap::new();
     let mut new: Vec<(NodeId, Option<String>)> = Vec::new();
     for module in holders.modules().list() {
-        let file = file_of(names, module.dict);
+        let file = read_file(objects, module.dict);
         if let Some(file) = &file {
             *files.entry(file.clone()).or_default() += 1;
         }
@@ -146,11 +146,6 @@ fn new_imports<M: Memory>(
     }
     let is_single = |file: &Option<String>| file.as_ref().is_none_or(|file| files.get(file) == Some(&1));
     new.into_iter().filter(|(_, file)| is_single(file)).map(|(node, _)| node).collect()
-}
-
-fn file_of<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr) -> Option<String> {
-    let objects = names.objects();
-    objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file))
 }
 
 fn is_module(holders: &Holders<'_>, node: NodeId) -> bool {

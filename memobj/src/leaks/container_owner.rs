@@ -8,7 +8,7 @@ use memobj_process::memory::Memory;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::NameReader;
-use crate::names::modules::Module;
+use crate::names::modules::{Module, read_file};
 
 /// Containers within containers that are followed to their owner.
 const MAX_DEPTH: usize = 8;
@@ -81,8 +81,7 @@ fn file_of<M: Memory>(
     test: impl Fn(&Module) -> bool,
 ) -> Option<String> {
     let module = holders.modules().list().iter().find(|module| test(module))?;
-    let objects = names.objects();
-    objects.read_name(objects.read_item(module.dict, "__file__")?)
+    read_file(names.objects(), module.dict)
 }
 
 /// The qualified names of a class and its first bases.

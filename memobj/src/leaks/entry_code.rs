@@ -14,7 +14,7 @@ use memobj_process::memory::Memory;
 use super::find::LeakFinder;
 use super::threads::most_common;
 use crate::graph::NodeId;
-use crate::names::NameReader;
+use crate::names::{NameReader, code_line};
 use crate::object_graph::RootKind;
 
 /// Objects that are followed from an entry, and references of each.
@@ -62,9 +62,8 @@ impl LeakFinder<'_, '_> {
             }
             // A function leads to its globals, and these to everything.
             let is_inside = |to: NodeId| match kind(to) {
-                Some(Builtin::Function) => true,
+                Some(Builtin::Function | Builtin::Tuple) => true,
                 Some(Builtin::Module | Builtin::Type | Builtin::Frame | Builtin::Code) => false,
-                Some(Builtin::Tuple) => true,
                 Some(Builtin::Dict) => is_new(to),
                 _ => !is_function && is_new(to) || graph.type_of(to).is_some_and(|of| of.name() == "method"),
             };
@@ -89,8 +88,5 @@ fn most_of(all: Vec<Option<CodeLine>>) -> Option<CodeLine> {
 fn function_line<M: Memory>(names: &NameReader<'_, '_, M>, function: Addr) -> Option<CodeLine> {
     let python = names.python();
     let code = python.memory.read_pointer(function, python.layout.function_object.func_code).ok()?;
-    let location = read_definition(names.objects(), code)?;
-    let line =
-        CodeLine { function: location.function.into(), file: location.file.into(), line: location.line };
-    (!line.is_library()).then_some(line)
+    read_definition(names.objects(), code).map(code_line).filter(|line| !line.is_library())
 }

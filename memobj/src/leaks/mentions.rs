@@ -2,15 +2,13 @@
 //!
 //! That is no proof. It is what can be said where no addition was seen.
 
-use std::sync::Arc;
-
 use common::record::{CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak};
 use memobj_cpython::runtime::frame::read_definition;
 use memobj_process::memory::Memory;
 
 use super::container_owner::{Closeness, ContainerOwner};
 use crate::graph::NodeId;
-use crate::names::NameReader;
+use crate::names::{NameReader, code_line};
 use crate::object_graph::ObjectGraph;
 
 /// Methods that add to a container.
@@ -98,9 +96,7 @@ pub(super) fn find_mentions<M: Memory>(
             if container.is_none() && object.is_none() {
                 continue;
             }
-            let Some(location) = read_definition(names.objects(), code) else { continue };
-            let file: Arc<str> = location.file.into();
-            let function = CodeLine { function: location.function.into(), line: location.line, file };
+            let Some(function) = read_definition(names.objects(), code).map(code_line) else { continue };
             if object.is_some() && !function.is_library() && found.object.len() < MAX_LISTED {
                 found.object.push(function.clone());
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
+use common::units::whole;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::ObjectCount;
@@ -159,12 +160,6 @@ impl LeakFinder<'_, '_> {
         };
         found.iter().zip(counts).map(most).collect()
     }
-}
-
-/// The whole part of a number; 0 for a negative one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
 
 /// By how many resident bytes the memory outside Python objects and their blocks grew. Free memory that an allocator keeps is bounded by

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use common::record::CodeLine;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::runtime::frame::CodeLocation;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -272,6 +274,11 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let name = self.objects.read_item(globals, "__name__")?;
         self.text(name)
     }
+}
+
+/// A place in the source as a record has it.
+pub fn code_line(location: CodeLocation) -> CodeLine {
+    CodeLine { function: location.function.into(), file: location.file.into(), line: location.line }
 }
 
 /// `module.name`, or the name alone.

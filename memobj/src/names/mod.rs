@@ -12,7 +12,7 @@ mod struct_members;
 pub mod suspended;
 pub mod threads;
 
-pub use code::qualified_name;
+pub use code::{code_line, qualified_name};
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

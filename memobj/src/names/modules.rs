@@ -63,7 +63,7 @@ impl Modules {
                 // `typing.io` is a class in the place of a module.
                 let is_of_standard = dict.is_null()
                     && name.rsplit_once('.').is_some_and(|(parent, _)| modules.is_standard(parent));
-                let file = objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file));
+                let file = read_file(objects, dict);
                 let is_extension = file.as_deref().is_some_and(|file| file.ends_with(".so"));
                 let origin = match &*name {
                     "__main__" => Origin::Program,
@@ -102,6 +102,11 @@ impl Modules {
     pub fn number(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
+}
+
+/// The file of the module with this `__dict__`; `None` if it has none.
+pub fn read_file(objects: Objects<'_>, dict: Addr) -> Option<String> {
+    objects.read_name(objects.read_item(dict, "__file__")?)
 }
 
 /// Reads the place that a module was loaded from. It belongs to the standard library if its file is in the folder of `os` and not in

@@ -23,7 +23,7 @@ use memobj_process::memory::Memory;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::WriteHit;
 
-use crate::names::NameReader;
+use crate::names::{NameReader, code_line};
 
 /// Words in which pointers to frames are looked for: the loop's own are near.
 const FRAME_WORDS: usize = 128;
@@ -190,7 +190,6 @@ impl<'a> HitReader<'a> {
 
     /// The line of an instruction.
     pub fn line(&self, at: Instruction) -> Option<CodeLine> {
-        let location = at.read_location(self.objects)?;
-        Some(CodeLine { function: location.function.into(), file: location.file.into(), line: location.line })
+        at.read_location(self.objects).map(code_line)
     }
 }

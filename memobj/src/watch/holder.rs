@@ -14,6 +14,7 @@ use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
 use super::hits::count_address;
 use crate::graph::NodeId;
 use crate::holders::{Holders, PlaceId};
+use crate::names::modules::read_file;
 use crate::names::similar::{near, similar_names};
 use crate::names::{NameReader, Reference};
 use crate::object_graph::RootKind;
@@ -176,7 +177,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let mut all = vec![name.to_owned(), format!("__main__.{name}")];
         let objects = self.names.objects();
         let main = self.holders.modules().list().iter().find(|module| &*module.name == "__main__");
-        let file = main.and_then(|main| objects.read_name(objects.read_item(main.dict, "__file__")?));
+        let file = main.and_then(|main| read_file(objects, main.dict));
         let script = file.as_deref().and_then(|file| file.rsplit('/').next()?.strip_suffix(".py"));
         let rest = script.and_then(|script| name.strip_prefix(script)).filter(|rest| rest.starts_with('.'));
         all.extend(rest.map(|rest| format!("__main__{rest}")));
