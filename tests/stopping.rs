@@ -1,6 +1,7 @@
 //! Stopping a process and copying it: the copy is exact, and the process is not disturbed, whatever it does.
 
 mod copies;
+mod copies_ahead;
 mod files;
 mod gentle;
 mod logged_runs;

@@ -37,10 +37,8 @@ use crate::watch::watch_writes;
 
 /// Copies that are made at most until one holds together, though no collection was under way.
 const MAX_COPIES: u32 = 3;
-
 /// The longest time limit of a stop, after shorter ones were exceeded.
 const MAX_STOP: Duration = Duration::from_secs(1);
-
 /// Bytes of a running process that are kept while it is read; the rest is read again.
 const LIVE_CACHE: u64 = 256 << 20;
 
@@ -82,7 +80,7 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
-    /// Whether the next copy leaves out pages that the census before did not read.
+    /// Whether the next copy may leave out pages: those that the census before did not read.
     #[must_use]
     pub fn leaves_out_pages(&self) -> bool {
         self.attached.as_ref().is_some_and(|attached| attached.pages.are_some_unneeded())
@@ -101,9 +99,7 @@ impl ProcessState {
         leaks.watch_additions(&attached.target, &attached.python, limit, goes_on);
         Some(leaks.report())
     }
-}
 
-impl ProcessState {
     /// Watches who writes to a container, as [`watch_writes`](watch_writes()).
     ///
     /// # Errors
@@ -167,7 +163,9 @@ impl CensusSource for Capturer {
         let mut leaks = state.leaks.as_mut();
         // A snapshot includes it, so that it yields the same account.
         attached.target.record_residence(options.memory || options.save.is_some());
-        let census = match self.count_whole(&mut attached, options, leaks.as_deref_mut(), begun) {
+        let counted = self.count_whole(&mut attached, options, leaks.as_deref_mut(), begun);
+        attached.target.forget_copy();
+        let census = match counted {
             Err(error) if error.out_of_memory && options.save.is_none() => {
                 // Memory is short, and the buffers are too small: give them back.
                 self.buffers = CopyBuffer::default();
@@ -251,10 +249,16 @@ impl Capturer {
         let StopPolicy::IfAwake { at_most: limit, interrupts } = options.stop else {
             return self.stop_and_count(attached, None, pauses, options, leaks, begun).map(Ok);
         };
-        let mut reason = LiveReason::MaxPause;
-        if let Some(census) = self.count_asleep(attached, *pauses, options, leaks.as_deref_mut(), begun)? {
+        let asleep = match self.count_asleep(attached, *pauses, options, leaks.as_deref_mut(), begun)? {
+            None if attached.target.copy_ahead(&mut self.buffers) => {
+                self.count_asleep(attached, *pauses, options, leaks.as_deref_mut(), begun)?
+            }
+            asleep => asleep,
+        };
+        if let Some(census) = asleep {
             return Ok(Ok(census));
         }
+        let mut reason = LiveReason::MaxPause;
         if limit != Some(Duration::ZERO) {
             // Half of the time is left for the stop of all threads, if that is permitted.
             let longest = limit.map(|limit| {
@@ -297,8 +301,7 @@ impl Capturer {
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
-        let python = &attached.python;
-        let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+        let is_consistent = is_consistent(&attached.python);
         let still = attached.target.freeze_asleep(&mut self.buffers, is_consistent)?;
         let Some(still) = still else { return Ok(None) };
         let context = CaptureContext::paused(CaptureMethod::Quiet, pauses, begun);
@@ -316,8 +319,7 @@ impl Capturer {
         leaks: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
-        let python = &attached.python;
-        let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+        let is_consistent = is_consistent(&attached.python);
         let limits = StopLimits { stop: STOP_LIMIT, pause: longest };
         let (still, new_pauses) = attached.target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
         *pauses += new_pauses;
@@ -358,8 +360,7 @@ impl Capturer {
         loop {
             let left = longest.map(|longest| longest.saturating_sub(pauses.total));
             let limits = StopLimits { stop: limit, pause: left };
-            let python = &attached.python;
-            let is_consistent = |memory: &ProcMem| !is_collecting(memory, python);
+            let is_consistent = is_consistent(&attached.python);
             let still = match attached.target.freeze(&mut self.buffers, limits, is_consistent) {
                 // On a busy machine a thread may have to wait for a processor before it stops.
                 Err(error) if longest.is_none() && error.paused_in_vain.is_some() && limit < MAX_STOP => {
@@ -424,10 +425,10 @@ impl Capturer {
     }
 }
 
-/// Whether a garbage collection is under way.
-fn is_collecting(memory: &ProcMem, python: &DetectedPython) -> bool {
+/// A test whether no garbage collection is under way.
+fn is_consistent(python: &DetectedPython) -> impl Fn(&ProcMem) -> bool {
     // Unreadable memory cannot be copied either, which is reported then.
-    Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
+    |memory| !Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
 }
 
 /// Counts the objects of a running process, and keeps nothing for another census.

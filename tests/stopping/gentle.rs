@@ -162,24 +162,38 @@ fn gentle_copies_rarely_cut_calls_short() {
     let mut process = Tool::new(&program).args(["spin"]).start();
     process.wait_line("ready");
     let mut target = Target::attach(process.pid()).unwrap();
-    let (mut gentle, mut counted) = (0, 0);
+    // A thread that waits for a processor since the last stop is still in the call that this one has ended.
+    let pid = process.pid();
+    let settle = || {
+        let are_asleep = || super::states(pid).iter().filter(|&&state| state == 'R').count() <= 1;
+        wait_until(PATIENCE, "sleep of all but one", are_asleep);
+    };
+    let (mut gentle, mut counted, mut in_vain) = (0, 0, 0);
     for _ in 0..50 {
+        settle();
         let (frozen, pauses) = target.freeze_gently(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
         gentle += u32::from(frozen.is_some());
         counted += pauses.cut_short;
+        in_vain += u64::from(pauses.count) - u64::from(frozen.is_some_and(|frozen| frozen.copy.stops > 0));
     }
     assert!(gentle >= 25, "a program of which one thread runs is copied so: {gentle}");
     // A stop of all threads has both effects, and they are counted.
-    let stopped: u64 = (0..20).map(|_| super::freeze(process.pid()).copy.cut_short).sum();
+    let freeze = |_| {
+        settle();
+        super::freeze(pid).copy.cut_short
+    };
+    let stopped: u64 = (0..20).map(freeze).sum();
     // A thread that has woken and waits for a processor is still in its call: on a busy machine a few are cut.
     assert!(stopped > 0 && counted * 4 < stopped, "gentle: {counted} of 50 copies, stopped: {stopped} of 20");
+    // A thread that did not stop in time was asked to: its call may end early after we looked, or be seen again by the next attempt. Two
+    // threads are in such calls.
+    let sum = counted + stopped;
+    let expected = sum.saturating_sub(2 * in_vain)..=sum + 2 * in_vain;
     wait_until(PATIENCE, "the same number of calls", || {
         process.write("\n");
         let out = process.out();
         let sum = |calls: &str| calls.split(' ').filter_map(|count| count.parse::<u64>().ok()).sum::<u64>();
-        out.lines()
-            .filter_map(|line| line.strip_prefix("calls "))
-            .any(|calls| sum(calls) == counted + stopped)
+        out.lines().filter_map(|line| line.strip_prefix("calls ")).any(|calls| expected.contains(&sum(calls)))
     });
 }
 

@@ -18,6 +18,8 @@ pub(crate) const PRESENT: u64 = 1 << 63;
 pub(crate) const SWAPPED: u64 = 1 << 62;
 /// Bit of a pagemap entry: the page belongs to a file or shared memory, and is not anonymous.
 pub(crate) const OF_FILE: u64 = 1 << 61;
+/// Bit of a pagemap entry: the process has written to the page since the kernel was asked to forget that (CONFIG_MEM_SOFT_DIRTY).
+pub(crate) const SOFT_DIRTY: u64 = 1 << 55;
 /// Bit of a pagemap entry: no other process maps the page (Linux 4.2 and later).
 pub(crate) const EXCLUSIVE: u64 = 1 << 56;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
@@ -22,13 +23,18 @@ pub struct CopyBuffer {
     map: Option<MmapMut>,
     /// Bytes from the beginning that are faulted in.
     populated: usize,
+    /// Identifies its content: changes when a copy begins that overwrites it.
+    content: u64,
 }
+
+/// The last number of a content: each is used once, in one buffer.
+static LAST_CONTENT: AtomicU64 = AtomicU64::new(0);
 
 impl CopyBuffer {
     /// Creates an empty buffer.
     #[must_use]
     pub const fn new() -> Self {
-        Self { map: None, populated: 0 }
+        Self { map: None, populated: 0, content: 0 }
     }
 
     /// Makes room for `bytes` and faults it in. Its content is undefined afterwards. Returns memory to the system if far too much is held.
@@ -88,6 +94,16 @@ impl CopyBuffer {
     #[must_use]
     pub const fn populated_bytes(&self) -> usize {
         self.populated
+    }
+
+    /// What [`overwrite`](Self::overwrite) numbered last; 0 for nothing.
+    pub(super) const fn content(&self) -> u64 {
+        self.content
+    }
+
+    /// Says that a new copy begins at its beginning.
+    pub(super) fn overwrite(&mut self) {
+        self.content = LAST_CONTENT.fetch_add(1, Ordering::Relaxed) + 1;
     }
 
     /// Borrows a range to write to; `None` outside of the buffer.

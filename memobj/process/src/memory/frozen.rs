@@ -3,25 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::earlier_copy::{CopiedRun, EarlierCopy, append};
 use super::page_index::{PageIndex, PageUse};
 use super::ranges::{merge_nearby, merge_overlapping};
 use super::{CopyBuffer, FilePart, Memory, PAGE_SIZE, Unreadable};
 use crate::addr::Addr;
 
 const ZEROS: &[u8; PAGE_SIZE] = &[0; PAGE_SIZE];
-
-/// Consecutive pages that were copied.
-#[derive(Debug, Clone, Copy)]
-struct CopiedRun {
-    at: Addr,
-    pages: usize,
-}
-
-impl CopiedRun {
-    fn end(&self) -> Addr {
-        self.at.plus((self.pages * PAGE_SIZE) as u64)
-    }
-}
 
 /// A range of memory whose pages are read from somewhere else where they were not copied.
 #[derive(Debug, Clone)]
@@ -109,12 +97,9 @@ impl FrozenMemory {
 
     /// The copied pages in the order of the copy: each run's address and bytes.
     pub fn runs(&self) -> impl Iterator<Item = (Addr, &[u8])> {
-        let mut from = 0;
-        self.runs.iter().filter_map(move |run| {
-            let length = run.pages.checked_mul(PAGE_SIZE)?;
-            let part = self.bytes.get(from..)?.get(..length)?;
-            from += length;
-            Some((run.at, part))
+        self.runs.iter().filter_map(|run| {
+            let part = self.bytes.get(run.first.checked_mul(PAGE_SIZE)?..)?;
+            Some((run.at, part.get(..run.pages.checked_mul(PAGE_SIZE)?)?))
         })
     }
 
@@ -220,6 +205,8 @@ pub struct BufferFull;
 #[derive(Debug, Default)]
 pub struct CopyBuilder {
     bytes: CopyBuffer,
+    /// Bytes at the beginning that were copied before.
+    kept: usize,
     used: usize,
     runs: Vec<CopiedRun>,
     skipped: Vec<Range<Addr>>,
@@ -228,8 +215,16 @@ pub struct CopyBuilder {
 impl CopyBuilder {
     /// Begins a copy in a prepared buffer.
     #[must_use]
-    pub const fn new(bytes: CopyBuffer) -> Self {
-        Self { bytes, used: 0, runs: Vec::new(), skipped: Vec::new() }
+    pub fn new(mut bytes: CopyBuffer) -> Self {
+        bytes.overwrite();
+        Self { bytes, kept: 0, used: 0, runs: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Begins a copy behind the pages of an earlier one, which stay in the buffer. [`reuse`](Self::reuse) takes them over.
+    #[must_use]
+    pub const fn behind(earlier: &EarlierCopy, bytes: CopyBuffer) -> Self {
+        let used = earlier.used_bytes();
+        Self { bytes, kept: used, used, runs: Vec::new(), skipped: Vec::new() }
     }
 
     /// Reserves the bytes of the pages from `at` (a page's first address) on, for the caller to write. They hold bytes of earlier copies.
@@ -239,12 +234,16 @@ impl CopyBuilder {
     pub fn pages(&mut self, at: Addr, pages: usize) -> Result<&mut [u8], BufferFull> {
         let length = pages.checked_mul(PAGE_SIZE).ok_or(BufferFull)?;
         let bytes = self.bytes.part_mut(self.used, length).ok_or(BufferFull)?;
+        append(&mut self.runs, CopiedRun { at, pages, first: self.used / PAGE_SIZE });
         self.used += length;
-        match self.runs.last_mut().filter(|last| last.end() == at) {
-            Some(last) => last.pages += pages,
-            None => self.runs.push(CopiedRun { at, pages }),
-        }
         Ok(bytes)
+    }
+
+    /// Takes over pages of an earlier copy in this buffer. Returns those that it lacks, each with their number.
+    pub fn reuse(&mut self, earlier: &EarlierCopy, at: Addr, pages: usize) -> Vec<(Addr, usize)> {
+        let (parts, missing) = earlier.find(at, pages);
+        parts.into_iter().for_each(|part| append(&mut self.runs, part));
+        missing
     }
 
     /// Leaves these pages out of the copy: reading them is an error.
@@ -263,20 +262,31 @@ impl CopyBuilder {
         self.bytes
     }
 
-    /// The number of reserved bytes.
+    /// The number of reserved bytes, without those of an earlier copy.
     #[must_use]
     pub const fn used_bytes(&self) -> usize {
-        self.used
+        self.used.saturating_sub(self.kept)
+    }
+
+    /// The number of pages that the copy has.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.runs.iter().map(|run| run.pages).sum()
+    }
+
+    /// Ends a copy whose pages a later one may take over, and returns the buffer with them. `unreadable` pages are left out.
+    #[must_use]
+    pub fn keep(self, unreadable: &[Addr]) -> (CopyBuffer, EarlierCopy) {
+        let content = self.bytes.content();
+        (self.bytes, EarlierCopy::new(self.runs, unreadable, self.used, content))
     }
 
     /// Finishes the copy; for `uncopied` see [`FrozenMemory::set_uncopied`].
     #[must_use]
     pub fn finish(self, uncopied: Vec<Uncopied>) -> FrozenMemory {
         let mut index = PageIndex::new();
-        let mut first = 1_u32;
         for run in &self.runs {
-            index.add(run.at, run.pages, first);
-            first = first.saturating_add(u32::try_from(run.pages).unwrap_or(u32::MAX));
+            index.add(run.at, run.pages, u32::try_from(run.first).unwrap_or(u32::MAX).saturating_add(1));
         }
         self.skipped.iter().for_each(|pages| index.skip(pages));
         let Self { bytes, runs, skipped, .. } = self;

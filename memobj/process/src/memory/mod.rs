@@ -3,6 +3,7 @@
 mod address_table;
 mod any_memory;
 mod buffers;
+mod earlier_copy;
 mod fake;
 mod file_part;
 mod frozen;
@@ -16,6 +17,7 @@ mod read;
 pub use crate::addr::PAGE_SIZE;
 pub use any_memory::AnyMemory;
 pub use buffers::CopyBuffer;
+pub use earlier_copy::EarlierCopy;
 pub use fake::FakeMemory;
 pub use file_part::FilePart;
 pub use frozen::{Backing, BufferFull, CopyBuilder, FrozenMemory, Uncopied};

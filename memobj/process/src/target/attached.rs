@@ -13,7 +13,7 @@ use common::units;
 
 use super::access_errors::{self, Attempt, named};
 use super::available_memory::AvailableMemory;
-use super::copy_source::{Copied, CopyError, CopySource, readable};
+use super::copy_source::{Copied, CopyError, CopySource, Pages, readable};
 use super::cpu_quota::CpuQuota;
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
 use super::mapped_files::MappedFiles;
@@ -24,6 +24,7 @@ use super::procfs;
 use super::ptrace::{Choice, PtraceStop, StopError};
 use super::retry::retry_while_traced;
 use super::stopped::StoppedProcess;
+use super::write_tracking::CopyAhead;
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
@@ -41,6 +42,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// Nanoseconds to copy a mebibyte, until one was measured: the slower of two measured machines.
 const FIRST_RATE: u64 = 300_000;
 const MEBIBYTE: u64 = 1 << 20;
+/// Nanoseconds to find out that a page was not written to.
+const LOOK_AT_PAGE: u64 = 40;
 /// Spare room in a buffer for memory that the process allocates before it is paused.
 const HEADROOM: usize = 1 << 20;
 
@@ -56,6 +59,7 @@ pub struct Target {
     rate: u64,
     pub(super) records_residence: bool,
     pages: PageChoice,
+    pub(super) ahead: Option<CopyAhead>,
 }
 
 /// How long a process may be paused.
@@ -100,6 +104,7 @@ impl Target {
             rate: FIRST_RATE,
             records_residence: false,
             pages: PageChoice::default(),
+            ahead: None,
         })
     }
 
@@ -140,9 +145,19 @@ impl Target {
     /// Estimates a copy made now.
     #[must_use]
     pub fn estimate(&self) -> Estimate {
-        let mut bytes = 0_u64;
-        self.scan(&self.pages, |_| true, |pages| bytes += pages.range().1);
-        let nanoseconds = u128::from(bytes) * u128::from(self.rate) / u128::from(MEBIBYTE);
+        let (mut bytes, mut looked_at) = (0, 0);
+        self.scan(
+            &self.pages,
+            |_| true,
+            |pages| {
+                let earlier = self.ahead.as_ref().filter(|_| pages.unwritten);
+                let copied = earlier.map_or(pages.count, |ahead| ahead.pages.missing(pages.at, pages.count));
+                bytes += (copied * PAGE_SIZE) as u64;
+                looked_at += (pages.count - copied) as u64;
+            },
+        );
+        let copying = u128::from(bytes) * u128::from(self.rate) / u128::from(MEBIBYTE);
+        let nanoseconds = copying + u128::from(looked_at * LOOK_AT_PAGE);
         Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
     }
 
@@ -156,7 +171,7 @@ impl Target {
 
     fn stop_within(&self, limits: StopLimits) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
-        let page_map = PageMap::open(pid);
+        let page_map = PageMap::open(pid, self.ahead.is_some());
         let stop = retry_while_traced(pid, || PtraceStop::stop(pid, Choice::All, limits.stop, limits.pause))
             .map_err(|error| self.stop_error(error, limits.stop))?;
         if self.has_ended() {
@@ -213,7 +228,7 @@ impl Target {
             let end = left.and_then(|left| stopped.stop.begun.checked_add(left));
             let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
             let mut goes_on = || end.is_none_or(|end| Instant::now() < end);
-            let copied = stopped.source.copy(buffer, has_file, &mut goes_on);
+            let copied = stopped.source.copy(buffer, self.which_pages(buffer), has_file, &mut goes_on);
             let took = begun.elapsed();
             let with_residence = self.records_residence && copied.is_ok();
             let residence = with_residence.then(|| stopped.source.read_residence()).flatten();
@@ -229,12 +244,12 @@ impl Target {
                         *buffer = copied.builder.into_buffers();
                         return Err(self.too_long(paused));
                     }
-                    let lost_pages = copied.lost_pages;
-                    let pages = (copied.builder.used_bytes() / PAGE_SIZE) as u64;
-                    if lost_pages > 0 && lost_pages == pages {
+                    let lost_pages = copied.lost_pages();
+                    if lost_pages > 0 && lost_pages == copied.builder.page_count() as u64 {
                         *buffer = copied.builder.into_buffers();
                         return Err(self.exited(Stage::COPY));
                     }
+                    self.forget_copy();
                     let pause = Some(paused);
                     let copy = CopyInfo {
                         pause,
@@ -325,7 +340,7 @@ impl Target {
         let own = self.own_pages();
         let mut builder = CopyBuilder::default();
         own.iter().for_each(|pages| builder.skip(pages.clone()));
-        let copied = Copied { builder, mappings: self.info.mappings.clone(), lost_pages: 0 };
+        let copied = Copied { builder, mappings: self.info.mappings.clone(), unreadable: Vec::new() };
         let others = self.frozen(copied, SystemTime::now(), CopyInfo::default()).memory;
         Some(LazyCopy::new(&self.memory, others, &own, limit))
     }
@@ -341,7 +356,7 @@ impl Target {
         is_wanted: impl Fn(&Mapping) -> bool,
         mut each: impl FnMut(OwnPages),
     ) {
-        let mut page_map = PageMap::open(self.info.id.pid);
+        let mut page_map = PageMap::open(self.info.id.pid, self.ahead.is_some());
         for mapping in self.copied_mappings().filter(|mapping| is_wanted(mapping)) {
             for part in choice.wanted(&mapping.range) {
                 page_map.scan(mapping, &part, self.files.part(mapping).is_none(), &mut each);
@@ -372,9 +387,23 @@ impl Target {
         }
     }
 
-    /// Prepares a buffer for a copy made now, and returns the estimate of it.
-    pub(super) fn make_room(&self, buffer: &mut CopyBuffer) -> Result<Estimate, Error> {
-        let estimate = self.estimate();
+    /// Which pages a copy in this buffer has, which earlier ones may be in.
+    pub(super) fn which_pages(&self, buffer: &CopyBuffer) -> Pages<'_> {
+        let earlier = self.ahead.as_ref().filter(|ahead| ahead.pages.is_in(buffer));
+        earlier.map_or(Pages::All, |ahead| Pages::Written(&ahead.pages))
+    }
+
+    /// Prepares a buffer for a copy made now, and returns the estimate of it. Forgets an earlier copy that leaves no room for it.
+    pub(super) fn make_room(&mut self, buffer: &mut CopyBuffer) -> Result<Estimate, Error> {
+        let mut estimate = self.estimate();
+        if let Some(ahead) = &self.ahead {
+            let wanted = ahead.pages.used_bytes() as u64 + estimate.bytes + HEADROOM as u64;
+            if ahead.pages.is_in(buffer) && wanted <= buffer.len() as u64 {
+                return Ok(estimate);
+            }
+            self.ahead = None;
+            estimate = self.estimate();
+        }
         let bytes = estimate.bytes;
         let no_room = |why: &dyn std::fmt::Display| {
             let message = format!("no room for a copy of {}: {why}", units::Bytes(bytes));
@@ -421,7 +450,7 @@ impl Target {
                 );
                 Error { paused_in_vain: Some(Duration::ZERO), no_watchdog: true, ..error }
             }
-            StopError::Timeout(thread, paused) => {
+            StopError::Timeout(thread, paused, _) => {
                 let why = match thread {
                     None => "it is starting another program".to_owned(),
                     Some((tid, name, state)) => format!("its thread {tid} ({name}) is in state {state}"),

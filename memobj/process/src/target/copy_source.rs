@@ -9,7 +9,9 @@ use super::page_map::{OwnPages, PageMap, is_copied};
 use super::{procfs, smaps};
 use crate::addr::Addr;
 use crate::info::{Mapping, MappingKind};
-use crate::memory::{BufferFull, CopyBuffer, CopyBuilder, Memory, PAGE_SIZE, ProcMem, read_scattered};
+use crate::memory::{
+    BufferFull, CopyBuffer, CopyBuilder, EarlierCopy, Memory, PAGE_SIZE, ProcMem, read_scattered,
+};
 use crate::residence::Residence;
 
 /// Bytes of one read: the fastest size on the machines that were measured.
@@ -47,7 +49,25 @@ pub(super) struct CopySource {
 pub(super) struct Copied {
     pub builder: CopyBuilder,
     pub mappings: Vec<Mapping>,
-    pub lost_pages: u64,
+    /// Pages that could not be read: zeros in the copy.
+    pub unreadable: Vec<Addr>,
+}
+
+impl Copied {
+    pub fn lost_pages(&self) -> u64 {
+        self.unreadable.len() as u64
+    }
+}
+
+/// Which pages are copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pages<'a> {
+    /// All.
+    All,
+    /// Those whose writes are tracked, and that have not been written to.
+    Tracked,
+    /// Those that have been written to since the earlier copy in the same buffer, which the others are taken over from.
+    Written(&'a EarlierCopy),
 }
 
 impl CopySource {
@@ -71,29 +91,35 @@ impl CopySource {
         smaps::read_residence(self.pid, &self.memory)
     }
 
-    /// Copies into `buffer`, which is taken, or given back with an error. `has_file` says which mappings can be read from their file.
+    /// Copies pages into `buffer`, which is taken, or given back with an error. `has_file` says which mappings can be read from their file.
     /// `goes_on` is asked before each piece of at most a mebibyte, whether the copy is still wanted.
     pub fn copy(
         &mut self,
         buffer: &mut CopyBuffer,
+        which: Pages<'_>,
         has_file: impl Fn(&Mapping) -> bool,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Copied, CopyError> {
+        let bytes = std::mem::take(buffer);
+        let builder = match which {
+            Pages::Written(earlier) => CopyBuilder::behind(earlier, bytes),
+            Pages::All | Pages::Tracked => CopyBuilder::new(bytes),
+        };
         let mut copier = Copier {
             pid: self.pid,
             memory: &self.memory,
-            builder: CopyBuilder::new(std::mem::take(buffer)),
+            builder,
             batch: Vec::with_capacity(MAX_PARTS),
             batch_bytes: 0,
             can_batch: true,
-            lost_pages: 0,
+            unreadable: Vec::new(),
         };
         let mut copied = Ok(());
         for mapping in self.mappings.iter().filter(|mapping| is_copied(mapping)) {
             for part in self.pages.wanted(&mapping.range) {
                 self.page_map.scan(mapping, &part, !has_file(mapping), |pages| {
                     if copied.is_ok() {
-                        copied = copier.pages(pages, goes_on);
+                        copied = copier.choose(which, pages, goes_on);
                     }
                 });
                 if let Err(error) = copied {
@@ -103,8 +129,8 @@ impl CopySource {
             }
         }
         copier.flush();
-        let Copier { builder, lost_pages, .. } = copier;
-        Ok(Copied { builder, mappings: std::mem::take(&mut self.mappings), lost_pages })
+        let Copier { builder, unreadable, .. } = copier;
+        Ok(Copied { builder, mappings: std::mem::take(&mut self.mappings), unreadable })
     }
 }
 
@@ -123,10 +149,29 @@ struct Copier<'m> {
     batch_bytes: usize,
     /// Whether process_vm_readv(2) works here.
     can_batch: bool,
-    lost_pages: u64,
+    unreadable: Vec<Addr>,
 }
 
 impl Copier<'_> {
+    /// Copies those of some pages that are wanted, and takes over those that the earlier copy has.
+    fn choose(
+        &mut self,
+        which: Pages<'_>,
+        pages: OwnPages,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CopyError> {
+        match which {
+            Pages::Tracked if !pages.unwritten => Ok(()),
+            Pages::Written(earlier) if pages.unwritten => {
+                let missing = self.builder.reuse(earlier, pages.at, pages.count);
+                missing
+                    .into_iter()
+                    .try_for_each(|(at, count)| self.pages(OwnPages { at, count, ..pages }, goes_on))
+            }
+            Pages::All | Pages::Tracked | Pages::Written(_) => self.pages(pages, goes_on),
+        }
+    }
+
     fn pages(&mut self, pages: OwnPages, goes_on: &mut dyn FnMut() -> bool) -> Result<(), CopyError> {
         let mut at = pages.at;
         let mut left = pages.count;
@@ -146,7 +191,7 @@ impl Copier<'_> {
                 self.batch_bytes += length;
             } else {
                 self.flush();
-                self.lost_pages += read_pages(self.memory, at, self.builder.pages(at, count)?);
+                read_pages(self.memory, at, self.builder.pages(at, count)?, &mut self.unreadable);
             }
             at = at.plus(length as u64);
             left -= count;
@@ -164,7 +209,7 @@ impl Copier<'_> {
             self.can_batch = read.is_ok();
             for &(at, length) in &self.batch {
                 let Some((part, rest)) = into.split_at_mut_checked(length) else { break };
-                self.lost_pages += read_pages(self.memory, at, part);
+                read_pages(self.memory, at, part, &mut self.unreadable);
                 into = rest;
             }
         }
@@ -172,17 +217,15 @@ impl Copier<'_> {
     }
 }
 
-/// Reads whole pages, replaces unreadable ones by zeros, and returns their number.
-fn read_pages(memory: &ProcMem, at: Addr, into: &mut [u8]) -> u64 {
+/// Reads whole pages. Replaces unreadable ones by zeros, and adds them to `unreadable`.
+fn read_pages(memory: &ProcMem, at: Addr, into: &mut [u8], unreadable: &mut Vec<Addr>) {
     if memory.read(at, into).is_ok() {
-        return 0;
+        return;
     }
-    let mut lost = 0;
     for (at, page) in at.page_parts(into) {
         if memory.read(at, page).is_err() {
             page.fill(0);
-            lost += 1;
+            unreadable.push(at);
         }
     }
-    lost
 }

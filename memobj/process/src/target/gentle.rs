@@ -209,9 +209,8 @@ impl Target {
             Ok(stop) => stop,
             // The stop of all threads reports that there is no watchdog.
             Err(StopError::Asleep | StopError::NoWatchdog(_)) => return Ok(Err(Spoilt::Awake)),
-            Err(StopError::Timeout(_, paused)) => {
-                pauses.count += 1;
-                pauses.total += paused;
+            Err(StopError::Timeout(_, total, cut_short)) => {
+                *pauses += Pauses { count: 1, total, cut_short };
                 return Ok(Err(Spoilt::Awake));
             }
             Err(error) => return Err(self.stop_error(error, limits.stop)),
@@ -244,7 +243,8 @@ impl Target {
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }
-        let mut source: CopySource = self.open_source(PageMap::open(self.info.id.pid))?;
+        let mut source: CopySource =
+            self.open_source(PageMap::open(self.info.id.pid, self.ahead.is_some()))?;
         if !is_consistent(source.memory()) {
             return Ok(Err(Spoilt::Inconsistent));
         }
@@ -260,7 +260,7 @@ impl Target {
             is_asleep && now < deadline
         };
         let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-        let copied = match source.copy(buffer, has_file, &mut goes_on) {
+        let copied = match source.copy(buffer, self.which_pages(buffer), has_file, &mut goes_on) {
             Ok(copied) => copied,
             Err(CopyError::Abandoned(_)) => return Ok(Err(Spoilt::Awake)),
             Err(CopyError::BufferFull) => return Ok(Err(Spoilt::BufferFull)),
@@ -281,7 +281,8 @@ impl Target {
         copy: CopyInfo,
     ) -> FrozenProcess {
         self.note_rate(copied.builder.used_bytes(), took);
-        let copy = CopyInfo { was_consistent: true, lost_pages: copied.lost_pages, ..copy };
+        self.forget_copy();
+        let copy = CopyInfo { was_consistent: true, lost_pages: copied.lost_pages(), ..copy };
         FrozenProcess { residence, ..self.frozen(copied, at, copy) }
     }
 

@@ -3,6 +3,7 @@
 mod access_errors;
 mod attached;
 mod available_memory;
+mod copy_ahead;
 mod copy_source;
 pub mod core_file;
 mod cpu_quota;
@@ -21,6 +22,7 @@ mod stopped;
 mod system_call;
 mod watchdog;
 pub mod watchpoint;
+mod write_tracking;
 
 pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, StopLimits, Target};
 pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};

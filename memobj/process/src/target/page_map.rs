@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use crate::addr::Addr;
 use crate::info::{Mapping, MappingKind};
 use crate::memory::PAGE_SIZE;
-use crate::residence::{EXCLUSIVE, OF_FILE, PRESENT, SWAPPED};
+use crate::residence::{EXCLUSIVE, OF_FILE, PRESENT, SOFT_DIRTY, SWAPPED};
 
 /// Entries of one read: those of 128 MiB of addresses.
 const ENTRIES: usize = 1 << 15;
@@ -23,6 +23,8 @@ pub(super) struct OwnPages {
     pub count: usize,
     /// Whether none is shared with another process.
     pub exclusive: bool,
+    /// Whether the process has written to none of them since the [tracking](super::write_tracking) of its writes began.
+    pub unwritten: bool,
 }
 
 impl OwnPages {
@@ -47,17 +49,19 @@ pub(super) struct PageMap {
     /// `None` where the kernel has none (CONFIG_PROC_PAGE_MONITOR) or forbids it.
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Whether the writes of the process are tracked.
+    is_tracked: bool,
 }
 
 impl PageMap {
-    /// Opens the pagemap of a process.
-    pub fn open(pid: u32) -> Self {
-        Self::new(File::open(format!("/proc/{pid}/pagemap")).ok())
+    /// Opens the pagemap of a process, whose writes are tracked or not.
+    pub fn open(pid: u32, is_tracked: bool) -> Self {
+        Self::new(File::open(format!("/proc/{pid}/pagemap")).ok(), is_tracked)
     }
 
-    fn new(file: Option<File>) -> Self {
+    fn new(file: Option<File>, is_tracked: bool) -> Self {
         // Written to here, so that its pages are not allocated while the process is paused.
-        Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY] }
+        Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY], is_tracked }
     }
 
     /// Passes each page's address and entry to `each`, in ascending order. Fails with the first page whose entry cannot be read.
@@ -88,18 +92,25 @@ impl PageMap {
         mut each: impl FnMut(OwnPages),
     ) {
         let unwanted = if with_file_pages { 0 } else { OF_FILE };
+        // Huge pages of hugetlbfs are not tracked. They have an inode.
+        let is_tracked = self.is_tracked && mapping.inode == 0;
         let mut run: Option<OwnPages> = None;
         let end = self.entries(part, |at, entry| {
             if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
                 return run.take().into_iter().for_each(&mut each);
             }
             let exclusive = entry & (EXCLUSIVE | OF_FILE) == EXCLUSIVE;
-            match &mut run {
+            // The kernel's page of zeros, which pages become that are given back and read again, is not exclusive.
+            let unwritten = is_tracked && exclusive && entry & (PRESENT | SOFT_DIRTY) == PRESENT;
+            match run.as_mut().filter(|pages| pages.unwritten == unwritten) {
                 Some(pages) => {
                     pages.count += 1;
                     pages.exclusive &= exclusive;
                 }
-                None => run = Some(OwnPages { at, count: 1, exclusive }),
+                None => {
+                    let begun = OwnPages { at, count: 1, exclusive, unwritten };
+                    run.replace(begun).into_iter().for_each(&mut each);
+                }
             }
         });
         run.into_iter().for_each(&mut each);
@@ -111,7 +122,8 @@ impl PageMap {
             && at < part.end
         {
             let pages = part.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
-            each(OwnPages { at, count: usize::try_from(pages).unwrap_or(usize::MAX), exclusive: false });
+            let count = usize::try_from(pages).unwrap_or(usize::MAX);
+            each(OwnPages { at, count, exclusive: false, unwritten: false });
         }
     }
 }
@@ -139,7 +151,7 @@ mod tests {
 
     fn found(file: Option<File>, mapping: &Mapping, with_file_pages: bool) -> Vec<(u64, usize, bool)> {
         let mut found = Vec::new();
-        PageMap::new(file).scan(mapping, &mapping.range, with_file_pages, |pages| {
+        PageMap::new(file, false).scan(mapping, &mapping.range, with_file_pages, |pages| {
             found.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.exclusive));
         });
         found
@@ -171,6 +183,35 @@ mod tests {
             [(0, 2, true), (3, 2, false), (6, 1, false)]
         );
         assert_eq!(found(Some(pagemap(&entries)), &mapping(7), true), [(0, 2, true), (3, 4, false)]);
+    }
+
+    #[test]
+    fn unwritten_pages_are_runs_of_their_own() {
+        let own = PRESENT | EXCLUSIVE;
+        let entries = [
+            own,
+            own,
+            own | SOFT_DIRTY,
+            own,
+            PRESENT,
+            SWAPPED | EXCLUSIVE,
+            own | OF_FILE,
+            own,
+            own | SOFT_DIRTY,
+        ];
+        let runs = |mapping: &Mapping, is_tracked| {
+            let mut runs = Vec::new();
+            PageMap::new(Some(pagemap(&entries)), is_tracked).scan(mapping, &mapping.range, true, |pages| {
+                runs.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.unwritten));
+            });
+            runs
+        };
+        let expected =
+            [(0, 2, true), (2, 1, false), (3, 1, true), (4, 3, false), (7, 1, true), (8, 1, false)];
+        assert_eq!(runs(&mapping(9), true), expected);
+        assert_eq!(runs(&mapping(9), false), [(0, 9, false)]);
+        let huge = Mapping { inode: 7, ..mapping(9) };
+        assert_eq!(runs(&huge, true), [(0, 9, false)], "huge pages of hugetlbfs");
     }
 
     #[test]

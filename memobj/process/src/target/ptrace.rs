@@ -73,8 +73,9 @@ pub(super) enum StopError {
     Exited,
     /// The kernel refused permission.
     Refused(io::Error),
-    /// A thread did not stop in time: its number, name and state. The time during which others were paused, from the first request on.
-    Timeout(Option<(u32, String, ProcessState)>, Duration),
+    /// A thread did not stop in time: its number, name and state. The time during which others were paused, from the first request on, and
+    /// the number of their calls that were cut short.
+    Timeout(Option<(u32, String, ProcessState)>, Duration, u64),
     /// Our own thread could not be created.
     NoThread(io::Error),
     /// None of the threads that were to be paused runs.
@@ -165,7 +166,7 @@ impl PtraceStop {
             }
             // Our thread is blocked in the kernel. It exits when it finds that nothing receives its report.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(StopError::Timeout(None, limit.saturating_add(GRACE)))
+                Err(StopError::Timeout(None, limit.saturating_add(GRACE), 0))
             }
         }
     }
@@ -217,7 +218,7 @@ fn await_interruptible(pid: u32, limit: Duration) -> Result<(), StopError> {
         match blocked {
             None => return Ok(()),
             Some(thread) if Instant::now() >= deadline => {
-                return Err(StopError::Timeout(Some(thread), Duration::ZERO));
+                return Err(StopError::Timeout(Some(thread), Duration::ZERO, 0));
             }
             Some(_) => std::thread::sleep(BLOCKED_PAUSE),
         }
@@ -246,10 +247,11 @@ fn run_tracer(
     let begun = tracer.begun.unwrap_or_else(Instant::now);
     let paused = tracer.paused();
     let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);
+    let cut_short = tracer.cut_short();
     let is_stopped = outcome.is_ok();
     let mut time_over = false;
     let report = |outcome| report.send(outcome);
-    if is_stopped && report(Ok((begun, paused, tracer.cut_short()))).is_ok() {
+    if is_stopped && report(Ok((begun, paused, cut_short))).is_ok() {
         let release = RELEASE_TIME.saturating_mul(threads);
         let end = longest.and_then(|longest| started.checked_add(longest.saturating_sub(release)));
         loop {
@@ -268,7 +270,7 @@ fn run_tracer(
     if let Err(error) = outcome {
         // Reported late, so that the time of the pause is known.
         let _ = report(Err(match error {
-            StopError::Timeout(thread, _) => StopError::Timeout(thread, at.duration_since(begun)),
+            StopError::Timeout(thread, ..) => StopError::Timeout(thread, at.duration_since(begun), cut_short),
             error => error,
         }));
     }
@@ -299,7 +301,7 @@ impl Tracer {
                 self.threads.insert(tid, stop);
             }
             if lets_go() {
-                return Err(StopError::Timeout(None, Duration::ZERO));
+                return Err(StopError::Timeout(None, Duration::ZERO, 0));
             }
             self.begun.get_or_insert_with(Instant::now);
             for &tid in &fresh {
@@ -380,7 +382,7 @@ impl Tracer {
             if now >= self.deadline || lets_go() {
                 let thread = thread_state(self.pid, tid);
                 let thread = thread.map(|(name, state)| (tid, name, state));
-                return Err(StopError::Timeout(thread, Duration::ZERO));
+                return Err(StopError::Timeout(thread, Duration::ZERO, 0));
             }
             if now.duration_since(asked) < SPIN_LIMIT {
                 std::thread::yield_now();

@@ -24,7 +24,7 @@ struct Sums {
 /// Takes some 25 ms per resident GiB: two walks over its page tables.
 pub(super) fn read_residence(pid: u32, memory: &impl Memory) -> Option<Residence> {
     let smaps = fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    let mut page_map = PageMap::open(pid);
+    let mut page_map = PageMap::open(pid, false);
     let mut residence = Residence { stack_pointers: read_stack_pointers(pid), ..Residence::default() };
     let is_zero = |page: Addr| {
         let mut bytes = [0; PAGE_SIZE];
