@@ -23,6 +23,9 @@ const MIN_BYTES: u64 = 64 << 20;
 /// The part of the pages of a process at which the look ends: a copy without the rest would not be much shorter.
 const MAX_SHARE: u64 = 2;
 
+/// The least part of the bytes that is left out. Less is not worth the risk that a page is missed: then the process is paused once more.
+const MIN_SAVING: u64 = 4;
+
 /// Which pages of a process its censuses need, as far as that is known.
 #[derive(Debug, Default)]
 pub(crate) struct KnownPages {
@@ -31,7 +34,7 @@ pub(crate) struct KnownPages {
 }
 
 impl KnownPages {
-    /// Whether the next copy leaves out pages.
+    /// Whether pages are known that the next copy need not have.
     pub fn are_some_unneeded(&self) -> bool {
         self.choice.as_ref().is_some_and(|choice| !choice.is_full())
     }
@@ -49,8 +52,15 @@ impl KnownPages {
         if options.save.is_some() || dropped >= MAX_PARTIAL {
             return;
         }
+        let all = target.estimate().bytes;
         let choice = self.choice.get_or_insert_with(|| look(target, python, options));
+        if choice.is_full() {
+            return;
+        }
         target.choose_pages(choice.clone());
+        if target.estimate().bytes > all - all / MIN_SAVING {
+            target.choose_pages(PageChoice::default());
+        }
     }
 
     /// Notes which pages a census of a copy has read. Replaces it by an error if the copy lacked one.
