@@ -30,6 +30,7 @@ use crate::census::clock::{clocks_at, read_clocks};
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
+use crate::live_count::{NoCopy, count_live};
 use crate::low_priority::at_low_priority;
 use crate::partial_copy::KnownPages;
 use crate::watch::holder::WatchedHolder;
@@ -39,13 +40,6 @@ use crate::watch::watch_writes;
 const MAX_COPIES: u32 = 3;
 /// The longest time limit of a stop, after shorter ones were exceeded.
 const MAX_STOP: Duration = Duration::from_secs(1);
-/// Bytes of a running process that are kept while it is read; the rest is read again.
-const LIVE_CACHE: u64 = 256 << 20;
-
-/// Attempts to find a running process in a consistent state, and the pause between them.
-const MAX_ATTEMPTS: u32 = 10;
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
-
 /// Takes censuses. Tests have a source of their own.
 pub trait CensusSource {
     /// Counts the objects of a running process.
@@ -176,7 +170,10 @@ impl CensusSource for Capturer {
         let census = match census {
             Ok(census) => census,
             Err(without) => {
-                at_low_priority(options, || count_live(&attached, without, options, leaks, begun))?
+                let AttachedPython { target, python, .. } = &mut attached;
+                at_low_priority(options, || {
+                    count_live(target, python, &mut self.buffers, without, options, leaks, begun)
+                })?
             }
         };
         state.attached = Some(attached);
@@ -202,14 +199,6 @@ impl CensusSource for Capturer {
     fn warning(&self) -> Option<String> {
         self.files.health().warning().map(|warning| format!("the cache of program files is {warning}"))
     }
-}
-
-/// Why there is no copy to count.
-#[derive(Debug, Clone, Copy)]
-struct NoCopy {
-    reason: LiveReason,
-    /// How long the process was paused in vain.
-    paused: Duration,
 }
 
 impl Capturer {
@@ -463,38 +452,4 @@ fn find_and_count<'s>(
     let runtime = python.read(&memory)?;
     let context = CaptureContext { residence: source.residence().filter(|_| options.memory), ..context };
     count_objects(&memory, source.info(), &python, runtime, context, options, None)
-}
-
-/// Counts a process while it runs.
-fn count_live(
-    AttachedPython { target, python, .. }: &AttachedPython,
-    NoCopy { reason, paused }: NoCopy,
-    options: &CensusOptions,
-    leaks: Option<&mut LeakTracker>,
-    begun: Instant,
-) -> Result<Census, Error> {
-    let memory = target.live(LIVE_CACHE);
-    let id = target.info().id;
-    let context = CaptureContext {
-        at: Instant::now(),
-        clocks: Some(read_clocks(id)),
-        cmdline: options.cmdline.then(|| read_arguments(id.pid)).flatten(),
-        live_reason: Some(reason),
-        pause: (!paused.is_zero()).then_some(paused),
-        ..CaptureContext::new(CaptureMethod::Live, begun)
-    };
-    let mut attempts = 1;
-    let runtime = loop {
-        match python.read(&memory) {
-            Err(error) if error.stage == stage::LAYOUT && attempts < MAX_ATTEMPTS => {
-                std::thread::sleep(RETRY_PAUSE);
-                memory.clear_cache();
-                attempts += 1;
-            }
-            // The layout was verified when Python was found. Facts about many objects may never hold while these change.
-            Err(error) if error.stage == stage::LAYOUT => break python.read_running(&memory)?,
-            read => break read?,
-        }
-    };
-    count_objects(&AnyMemory::Other(&memory), target.info(), python, runtime, context, options, leaks)
 }

@@ -16,6 +16,7 @@
 //! | export | [`export`] | files that other tools open |
 //! | census | [`census`] | from a heap to the census of its objects |
 //! | partial copies | `partial_copy` | copies without the pages that a census does not read, and what becomes of a census that misses one |
+//! | live counts | `live_count` | the census of a process that runs while its memory is read |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
 //! | targets | [`named_processes`] | from the name of a program or script to its pid |
 //! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
@@ -38,6 +39,7 @@ pub mod export;
 pub mod graph;
 pub mod holders;
 pub mod leaks;
+mod live_count;
 mod low_priority;
 pub mod named_processes;
 pub mod names;

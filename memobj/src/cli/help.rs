@@ -41,6 +41,7 @@ Costs: memobj first copies the memory while the program sleeps, as a service doe
 The copy counts if the kernel's counters prove that no thread ran meanwhile. If none begins within some 50 ms and the time of a copy, or a thread wakes up, \
 memobj pauses the threads that run, and leaves the others alone if they sleep until the copy is made, for about 0.2 to 0.4 ms per MB. A thread that runs the \
 program's code waits in no system call, so no call is interrupted. If that does not succeed either, memobj pauses all threads. \
+Where the kernel tracks writes (CONFIG_MEM_SOFT_DIRTY: Debian, Ubuntu, Fedora), most memory is copied before, while the program runs, and pauses are some ten times shorter. \
 All pauses together take 250 ms at most: then the program runs on, whatever memobj waits for, and is read while it runs. \
 If memobj itself is stopped meanwhile, a watchdog, a second process, ends it after some 50 ms.
 
@@ -49,7 +50,8 @@ and a blocking write to a pipe or socket that has written a part returns that pa
 loses data. (signal.sigtimedwait alone returns a signal that never came, if its timeout ends during the pause.) --no-interrupt forbids that pause: if a copy needs it, the program is read while it \
 runs. Then a call can be interrupted only if a thread is in the middle of it, but runs or waits for a processor (mostly for microseconds, on a busy machine for milliseconds), or begins it between the look at the thread and its pause. The record counts the calls \
 in interrupted_calls. --max-pause 0 forbids each pause, also that of threads that run: a program that does not sleep is read while it runs, and memory that \
-changes during the read is counted as torn. --no-stop always reads so, and needs no memory for a copy. memobj never writes to the program's memory and runs no code in it.
+changes during the read is counted as torn. A program is read so by one copy, made in a fraction of a second, if there is memory for it. --no-stop always \
+reads while the program runs, and needs no memory for a copy, but takes some times longer. memobj never writes to the program's memory and runs no code in it.
 
 Coverage: the share of used bytes in Python's own allocator that belongs to counted objects; and the share of counted objects \
 in the resident memory. The rest is in C libraries, in free memory that Python keeps, and in code.

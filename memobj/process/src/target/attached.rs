@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,17 +19,13 @@ use super::mapped_files::MappedFiles;
 use super::page_choice::PageChoice;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
-use super::procfs;
 use super::ptrace::{Choice, PtraceStop, StopError};
 use super::retry::retry_while_traced;
 use super::stopped::StoppedProcess;
 use super::write_tracking::CopyAhead;
-use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
-use crate::memory::{
-    Backing, CopyBuffer, CopyBuilder, LazyCopy, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby,
-};
+use crate::memory::{Backing, CopyBuffer, Memory, PAGE_SIZE, ProcMem, Uncopied};
 
 /// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);
@@ -53,7 +48,7 @@ pub struct Target {
     pub(super) info: ProcessInfo,
     /// Identifies the program: it changes with execve(2).
     image: Option<u64>,
-    memory: ProcMem,
+    pub(super) memory: ProcMem,
     pub(super) files: MappedFiles,
     /// Nanoseconds that the last copy took for a mebibyte.
     rate: u64,
@@ -271,10 +266,7 @@ impl Target {
                     estimate = self.make_room(buffer)?.pause;
                 }
                 Err(CopyError::BufferFull) => {
-                    return Err(self.error(
-                        "allocated memory faster than its copy could grow",
-                        "try again, or read without a pause (`--no-stop`)",
-                    ));
+                    return Err(self.outgrown());
                 }
             }
         }
@@ -299,6 +291,11 @@ impl Target {
         fits
     }
 
+    pub(super) fn outgrown(&self) -> Error {
+        let hint = "try again, or read without a pause (`--no-stop`)";
+        self.error("allocated memory faster than its copy could grow", hint)
+    }
+
     fn too_long(&self, paused: Duration) -> Error {
         let hint = "permit a longer pause (`--max-pause`), or read without a pause (`--no-stop`)";
         Error {
@@ -307,50 +304,12 @@ impl Target {
         }
     }
 
-    /// Its memory while it runs, through a cache of at most `cache_bytes`.
-    #[must_use]
-    pub fn live(&self, cache_bytes: u64) -> PageCache<'_> {
-        let files = self.copied_mappings().filter(|mapping| self.files.part(mapping).is_some());
-        let mut written: Vec<Range<Addr>> = files.map(|mapping| mapping.range.clone()).collect();
-        let has_no_file = |mapping: &Mapping| self.files.part(mapping).is_none();
-        self.scan(&PageChoice::default(), has_no_file, |pages| written.push(pages.range().0));
-        let cache = PageCache::new(&self.memory, cache_bytes)
-            .with_written_regions(merge_nearby(written, self.memory.regions()));
-        let pid = self.info.id.pid;
-        if procfs::shares_memory(pid) { cache } else { cache.with_batches(pid) }
-    }
-
-    /// The pages that a full copy made now would have.
-    #[must_use]
-    pub fn own_pages(&self) -> Vec<Range<Addr>> {
-        let mut pages = Vec::new();
-        self.scan(&PageChoice::default(), |_| true, |own| pages.push(own.range().0));
-        pages
-    }
-
-    /// Its memory while it runs, copied where it is read, up to `limit` bytes: to find out which pages a copy needs. As in a copy, the content
-    /// of pages that it never changed is that of their files. `None` if there is no room for `room` bytes.
-    #[must_use]
-    pub fn lazy_copy(&self, limit: u64, room: u64) -> Option<LazyCopy<'_>> {
-        // A limit of our address space does not show in what is available.
-        let is_reservable = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
-        if !AvailableMemory::now().fits(room) || !usize::try_from(room).is_ok_and(is_reservable) {
-            return None;
-        }
-        let own = self.own_pages();
-        let mut builder = CopyBuilder::default();
-        own.iter().for_each(|pages| builder.skip(pages.clone()));
-        let copied = Copied { builder, mappings: self.info.mappings.clone(), unreadable: Vec::new() };
-        let others = self.frozen(copied, SystemTime::now(), CopyInfo::default()).memory;
-        Some(LazyCopy::new(&self.memory, others, &own, limit))
-    }
-
-    fn copied_mappings(&self) -> impl Iterator<Item = &Mapping> {
+    pub(super) fn copied_mappings(&self) -> impl Iterator<Item = &Mapping> {
         self.info.mappings.iter().filter(|mapping| is_copied(mapping))
     }
 
     /// Passes to `each` the pages to copy, without those that `choice` leaves out, in the mappings for which `is_wanted` is true.
-    fn scan(
+    pub(super) fn scan(
         &self,
         choice: &PageChoice,
         is_wanted: impl Fn(&Mapping) -> bool,

@@ -16,6 +16,7 @@ mod process_info;
 mod procfs;
 mod ptrace;
 mod retry;
+mod running;
 mod sleep;
 mod smaps;
 mod stopped;
