@@ -5,6 +5,7 @@ use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{counted, thousands};
 
+use super::packages::packages;
 use super::tables::{ANY_WIDTH, bytes, cut, name_cell, object_table, share_cell, table, titled_table};
 use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
@@ -19,7 +20,8 @@ pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec
     let mut lines: Vec<Line> = held.whys.iter().flat_map(paths).collect();
     lines.extend(rows("holders", "HOLDER", &held.holders, total, half));
     lines.extend(rows("owners", "OWNER", &held.owners, total, half));
-    lines.extend(rows("modules of owners", "MODULE", &held.modules, total, quarter));
+    let columns = ("RETAINED", retained_bytes as fn(_) -> _);
+    lines.extend(packages("packages of owners", &held.modules, total.size_bytes, quarter, columns));
     lines.extend(retained(held, total, half));
     lines.extend(unreachable_rows(held, quarter));
     lines
@@ -48,7 +50,11 @@ fn paths(why: &Why) -> Vec<Line> {
 }
 
 fn rows(title: &str, name: &'static str, rows: &[SummaryRow], total: ObjectSum, limit: usize) -> Vec<Line> {
-    object_table(title, ["RETAINED", name], rows, total.size_bytes, limit, |sum| sum.retained_bytes)
+    object_table(title, ["RETAINED", name], rows, total.size_bytes, limit, retained_bytes, |_| Vec::new())
+}
+
+fn retained_bytes(sum: ObjectSum) -> Option<u64> {
+    sum.retained_bytes
 }
 
 /// The retained sizes of types.

@@ -53,8 +53,8 @@ fn census_prints_tables() {
      524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache.Séance
        2     ≥160 B   0.0 %            _hashlib.HASH
 
-  modules (3)
-   COUNT       SIZE   SHARE  OVERHEAD  MODULE
+  packages (3)
+   COUNT       SIZE   SHARE  OVERHEAD  PACKAGE
   66,051  10.18 MiB  99.7 %            builtins
      524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache
        2     ≥160 B   0.0 %            _hashlib
