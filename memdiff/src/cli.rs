@@ -161,9 +161,9 @@ Examples:
   memdiff log.jsonl                         the first moment with the last
   memdiff before.jsonl after.jsonl          the last moment of each
   memdiff --at 3 --at 14:25 log.jsonl       iteration 3 with the moment at 14:25
-  memobj -i 10 -p 1234 | memdiff            each record with the one before it, live
+  memobj -i 10 -p 1234 | memdiff            each record with the one before
   memdiff --trend log.jsonl                 what grows, how fast, how sure
-  memdiff --threshold 10% a.jsonl b.jsonl   exit code 1 if something grew by more than 10 % and 4M
+  memdiff --threshold 10% a.jsonl b.jsonl   exit code 1 if it grew 10 % and 4M
 ";
 
 const NOTES: &str = "\

@@ -190,10 +190,10 @@ Examples:
   memplot log.jsonl -o plot.png             the same as PNG
   memplot log.jsonl --html -o plot.html     the same as a page with zoom
   memplot -t 20 < log.jsonl > plot.svg      the twenty largest series
-  memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
-  memobj --leaks -p 1234 | memplot --html -o leak.html      a report on a leak, as one page
-  memobj --retained --memory -p 1234 | memplot > heap.svg   who holds the memory, as an icicle
-  memplot --what heap a.jsonl b.jsonl --html -o page.html   what grew and shrank between two
+  memplot --what total a.jsonl b.jsonl -o   two logs on one axis, as a PNG
+  memobj --leaks -p 1234 | memplot --html -o leak.html   a leak, as a page
+  memobj --retained -p 1234 | memplot > heap.svg         who holds what, drawn
+  memplot --what heap a.jsonl b.jsonl -o difference.svg  what grew between two
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 

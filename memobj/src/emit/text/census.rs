@@ -35,7 +35,7 @@ pub(super) struct CensusView<'a> {
 
 impl CensusView<'_> {
     pub fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![self.heading(), self.summary()];
+        let mut lines = vec![self.heading(), self.summary().wrapped()];
         lines.extend(self.warnings());
         // Options that were asked for come first. With caches there is nothing else, so that they fit one screen.
         if let Some(caches) = &self.census.caches {
@@ -63,8 +63,8 @@ impl CensusView<'_> {
             lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         }
         lines.push(Line::default());
-        lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
-        lines.push(self.method());
+        lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage).wrapped()));
+        lines.push(self.method().wrapped());
         lines
     }
 
@@ -166,7 +166,7 @@ impl CensusView<'_> {
 
     fn threads(&self) -> Vec<Line> {
         let Some(threads) = &self.record.threads else { return Vec::new() };
-        let mut table = table(&["ID"], &[("NAME", 32), ("IS", 16), ("RUNS", ANY_WIDTH)]);
+        let mut table = table(&["ID"], &[("NAME", 32), ("STATE", 16), ("FUNCTION", ANY_WIDTH)]);
         for thread in threads.iter().take(self.limit) {
             let id = thread.native_id.map(|id| id.to_string()).unwrap_or_default();
             let name = thread.name.as_deref().map(|name| escape_controls(name).into_owned());

@@ -1,6 +1,7 @@
 //! The part of a census's text that shows who holds the objects.
 
 use common::columns::{Cell, Tone};
+use common::record::Liveness;
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{counted, thousands};
@@ -74,12 +75,12 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
     if held.unreachable.is_empty() {
         return Vec::new();
     }
-    let mut table = table(&["COUNT", "SIZE"], &[("CAUSE", 16), ("TYPE", ANY_WIDTH)]);
+    let mut table = table(&["COUNT", "SIZE"], &[("CAUSE", 20), ("TYPE", ANY_WIDTH)]);
     for row in held.unreachable.iter().take(limit) {
         table.push([
             Cell::plain(thousands(row.count)),
             Cell::plain(bytes(row.size_bytes)),
-            Cell::plain(row.cause.to_string()),
+            Cell::plain(describe(row.cause)),
             name_cell(&row.name),
         ]);
     }
@@ -87,11 +88,21 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
     titled_table(&format!("unreachable ({})", counted(count, "object", "objects")), table)
 }
 
+/// Why objects are unreachable, in words.
+fn describe(cause: Liveness) -> &'static str {
+    match cause {
+        Liveness::Held => "reachable",
+        Liveness::Uncollectable => "in gc.garbage",
+        Liveness::Native => "held by native code",
+        Liveness::Unreferred => "no known referrer",
+        Liveness::Garbage => "cyclic garbage",
+        Liveness::Unknown => "unknown",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use common::table::Style;
-
-    use common::record::Liveness;
 
     use super::*;
 

@@ -60,8 +60,8 @@ fn census_prints_tables() {
        2     ≥160 B   0.0 %            _hashlib
 
   threads (2)
-    ID  NAME        IS    RUNS
-  4711  MainThread  main  Bot.poll  /srv/bot/botpkg/poll.py:118
+    ID  NAME        STATE  FUNCTION
+  4711  MainThread  main   Bot.poll  /srv/bot/botpkg/poll.py:118
   4715  unnamed
 
   garbage collector: enabled, 90,000 tracked, 2 in gc.garbage
