@@ -61,6 +61,26 @@ fn all_start(folder: &Path) {
     }
 }
 
+/// A package carries the licences of its font and of all libraries in it.
+#[track_caller]
+fn carries_licences(files: &[PathBuf]) {
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    // A library of each program, the font, and texts of licences.
+    for part in [
+        "sysinfo v",
+        "object v",
+        "resvg v",
+        "ratatui v",
+        "clap v",
+        "Bitstream Vera",
+        "GNU C Library",
+        "Permission is hereby granted",
+    ] {
+        assert!(text.contains(part), "{part}: {files:?}");
+    }
+    assert!(!text.contains("proptest v"), "a library of the tests alone: {files:?}");
+}
+
 /// A virtual environment with the wheel; the reason if there is no pip.
 fn with_wheel(python: &Path, wheel: &Path, folder: &Path) -> Result<PathBuf, String> {
     let tried = |run: Run| if run.code() == Some(0) { Ok(()) } else { Err(run.err()) };
@@ -83,6 +103,12 @@ fn wheel_gives_the_four_commands() {
         Err(reason) => crate::skip!("no virtual environment: {reason}"),
     };
     all_start(&commands);
+    let licences = Tool::new("find")
+        .arg(folder.path())
+        .args(["-path", "*/memtools-*/licenses/*", "-type", "f"])
+        .run()
+        .out();
+    carries_licences(&licences.lines().map(PathBuf::from).collect::<Vec<_>>());
     let bot = bot(Tool::new(&python.path));
     names_the_leak(Tool::new(commands.join("memobj")), bot.pid());
     // The others, in a pipe as in the README.
@@ -136,6 +162,7 @@ fn debian_package_installs() {
         .run();
     run.expect_code(0);
     all_start(&root.path().join("usr/bin"));
+    carries_licences(&[root.path().join("usr/share/doc/memtools/copyright")]);
     for program in PROGRAMS {
         for file in [
             format!("usr/share/man/man1/{program}.1.gz"),
@@ -166,6 +193,7 @@ fn image_looks_into_a_container() {
     if !image.is_dir() {
         crate::skip!("{NOT_BUILT}")
     }
+    carries_licences(&[xtask::dist::folder().join("image/LICENSES")]);
     let inside = Tool::new("unshare").args(APART).arg("true").run();
     if inside.code() != Some(0) {
         crate::skip!("no namespaces here: {}", inside.err().trim())
