@@ -34,7 +34,7 @@ export HOME=/try SSL_CERT_FILE=/try/certificates PIP_CERT=/try/certificates
 exec chroot "$0" sh -ec "$1"
 """
 APT = "export DEBIAN_FRONTEND=noninteractive; apt-get update -qq >/dev/null; apt-get install -qq --no-install-recommends"
-LEAK = "python3 -u /try/leaky_bot.py >/dev/null & {} --format text --leaks --for 20s -n leaky_bot.py > /try/verdict || [ $? = 1 ]; kill $!"
+LEAK = "python3 -u /try/leaky_bot.py >/dev/null & sleep 1; {} --format text --leaks --for 20s -n leaky_bot.py > /try/verdict || [ $? = 1 ]; kill $!"
 # A way: what the machine must have, the installation, and the command.
 WAYS = {
     "pip": (

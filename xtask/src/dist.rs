@@ -43,7 +43,7 @@ pub fn build() -> io::Result<Vec<PathBuf>> {
     clear(&folder)?;
     let compiled = compile()?;
     let tools = Tools::fetch()?;
-    wheel(&tools, &folder)?;
+    wheel(&tools, &compiled, &folder)?;
     debian(&tools, &compiled, &folder)?;
     image(&compiled, &folder.join("image"))?;
     crates(&folder)?;
@@ -119,16 +119,28 @@ impl Tools {
     }
 }
 
-/// Packs the wheel. maturin gives a program for glibc no tag of musl, so the tags are written afterwards.
-fn wheel(tools: &Tools, folder: &Path) -> io::Result<()> {
-    let args =
-        ["build", "--target", TARGET, "--profile", "dist", "--compatibility", "manylinux_2_17", "--out"];
+/// Packs the wheel from the compiled programs and maturin's metadata. maturin would link each program once more, which takes as long as all
+/// the rest, and gives a program for glibc no tag of musl.
+fn wheel(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
+    let name = concat!("memtools-", env!("CARGO_PKG_VERSION"));
+    let stage = workspace::target().join("dist-wheel");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    copy_programs(compiled, &stage.join(format!("{name}.data/scripts")))?;
     // maturin takes the licences that pyproject.toml names from the root of the project.
     let third_party = workspace::root().join("LICENSE-THIRD-PARTY");
     write(&third_party, licences::third_party(TARGET)?.as_bytes())?;
-    let done = run(static_build(tools.command("maturin").args(args).arg(folder)));
+    let args = ["pep517", "write-dist-info", "--interpreter", "python3", "--metadata-directory"];
+    let done = run(tools
+        .command("maturin")
+        .args(args)
+        .arg(&stage)
+        .current_dir(workspace::root())
+        .stdout(Stdio::null()));
     fs::remove_file(third_party)?;
     done?;
+    run(tools.command("wheel").arg("pack").arg(&stage).arg("--dest-dir").arg(folder))?;
     let packed = files(folder, "whl")?;
     run(tools.command("wheel").args(["tags", "--remove", "--platform-tag", PLATFORMS]).args(packed))
 }
