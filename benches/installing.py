@@ -30,8 +30,8 @@ for device in null zero full random urandom; do touch "$0/dev/$device"; mount --
 cp --remove-destination /etc/resolv.conf "$0/etc/resolv.conf"
 # The mirrors may have certificates that only this machine knows.
 cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$0/try/certificates" || :
-export HOME=/try SSL_CERT_FILE=/try/certificates PIP_CERT=/try/certificates
-exec chroot "$0" sh -ec "$1"
+exec env -i HOME=/try PATH=/usr/sbin:/usr/bin:/sbin:/bin SSL_CERT_FILE=/try/certificates PIP_CERT=/try/certificates \\
+  chroot "$0" sh -ec "$1"
 """
 APT = "export DEBIAN_FRONTEND=noninteractive; apt-get update -qq >/dev/null; apt-get install -qq --no-install-recommends"
 LEAK = "python3 -u /try/leaky_bot.py >/dev/null & sleep 1; {} --format text --leaks --for 20s -n leaky_bot.py > /try/verdict || [ $? = 1 ]; kill $!"
