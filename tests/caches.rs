@@ -181,7 +181,7 @@ fn cache_growth_comes_first() {
     assert!(!first.contains("CHANGE"), "{run}");
     let row = second
         .lines()
-        .find(|line| line.ends_with("__main__.growing_cache"))
+        .find(|line| line.split_whitespace().any(|word| word == "__main__.growing_cache"))
         .unwrap_or_else(|| panic!("{run}"));
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!((words[0], words[1]), ("100", "+100,"), "{row}");
@@ -189,7 +189,7 @@ fn cache_growth_comes_first() {
     let warnings: Vec<&str> = second.lines().filter_map(|line| line.strip_prefix("  ! ")).collect();
     assert!(warnings[0].starts_with("__main__._session_cache has no limit, 1,200 entries"), "{warnings:#?}");
     let table = second.lines().skip_while(|line| !line.contains("ENTRIES")).nth(1).unwrap();
-    assert!(table.ends_with("__main__._session_cache"), "{run}");
+    assert!(table.contains(" __main__._session_cache "), "{run}");
     assert!(second.lines().count() < 40, "more than a screen: {run}");
     assert!(second.contains("of Python itself") && !second.contains("garbage collector"), "{run}");
 }

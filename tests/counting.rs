@@ -100,7 +100,7 @@ fn terminal_gets_tables() {
     session.wait_screen("all objects");
     let text = session.text();
     for part in
-        ["#1", "types (", "modules (", "threads (1)", "garbage collector: enabled", "coverage", " pause"]
+        ["#1", "types (", "packages (", "threads (1)", "garbage collector: enabled", "coverage", " pause"]
     {
         assert!(text.contains(part), "{part}: {session}");
     }

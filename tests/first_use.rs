@@ -71,6 +71,16 @@ fn output_file_is_announced_and_judged() {
 }
 
 #[test]
+fn first_line_of_a_log_is_a_sample() {
+    let target = Tool::new("sleep").arg("1000").start();
+    let run =
+        Tool::ours("memmon").args(["-i", "10ms", "--count", "2", "-p", &target.pid().to_string()]).run();
+    let records = run.expect_code(0).records();
+    assert_eq!((&records[0]["type"], &records[0]["pid"]), (&"process".into(), &target.pid().into()));
+    assert_eq!((&records[1]["event"], &records[1]["at_start"]), (&"started".into(), &true.into()));
+}
+
+#[test]
 fn interrupt_has_a_line_of_its_own() {
     let Some(target) = sleeper() else { crate::skip!("no Python on this machine") };
     for (tool, more, shown) in

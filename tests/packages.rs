@@ -15,6 +15,8 @@ const MAX_WHEEL_BYTES: u64 = 20 << 20;
 const NOT_BUILT: &str = "no packages were built: run `cargo xtask dist`";
 /// Shows the processes of its pid namespace in the root of an image, and runs a program of that image.
 const IN_IMAGE: &str = r#"mount -t proc proc "$0/proc" && exec chroot "$0" "$@""#;
+/// Takes the capability from a program.
+const NO_PTRACE: [&str; 4] = ["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"];
 /// Programs of a namespace of their own, with what `ps` sees.
 const APART: [&str; 5] = ["--pid", "--mount", "--fork", "--mount-proc", "--kill-child"];
 
@@ -61,6 +63,26 @@ fn all_start(folder: &Path) {
     }
 }
 
+/// A package carries the licences of its font and of all libraries in it.
+#[track_caller]
+fn carries_licences(files: &[PathBuf]) {
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    // A library of each program, the font, and texts of licences.
+    for part in [
+        "sysinfo v",
+        "object v",
+        "resvg v",
+        "ratatui v",
+        "clap v",
+        "Bitstream Vera",
+        "GNU C Library",
+        "Permission is hereby granted",
+    ] {
+        assert!(text.contains(part), "{part}: {files:?}");
+    }
+    assert!(!text.contains("proptest v"), "a library of the tests alone: {files:?}");
+}
+
 /// A virtual environment with the wheel; the reason if there is no pip.
 fn with_wheel(python: &Path, wheel: &Path, folder: &Path) -> Result<PathBuf, String> {
     let tried = |run: Run| if run.code() == Some(0) { Ok(()) } else { Err(run.err()) };
@@ -83,6 +105,12 @@ fn wheel_gives_the_four_commands() {
         Err(reason) => crate::skip!("no virtual environment: {reason}"),
     };
     all_start(&commands);
+    let licences = Tool::new("find")
+        .arg(folder.path())
+        .args(["-path", "*/memtools-*/licenses/*", "-type", "f"])
+        .run()
+        .out();
+    carries_licences(&licences.lines().map(PathBuf::from).collect::<Vec<_>>());
     let bot = bot(Tool::new(&python.path));
     names_the_leak(Tool::new(commands.join("memobj")), bot.pid());
     // The others, in a pipe as in the README.
@@ -136,6 +164,7 @@ fn debian_package_installs() {
         .run();
     run.expect_code(0);
     all_start(&root.path().join("usr/bin"));
+    carries_licences(&[root.path().join("usr/share/doc/memtools/copyright")]);
     for program in PROGRAMS {
         for file in [
             format!("usr/share/man/man1/{program}.1.gz"),
@@ -159,16 +188,15 @@ fn lintian_finds_no_error() {
     Tool::new("lintian").args(["--fail-on", "error", "--allow-root"]).arg(&package).run().expect_code(0);
 }
 
-/// An image's root file system in a namespace that joins the pid namespace of a container, as `kubectl debug --target` does.
-#[test]
-fn image_looks_into_a_container() {
+/// The root file system of the image; the reason if it cannot be tried.
+fn image_root(user: &[&str]) -> Result<tempfile::TempDir, String> {
     let image = xtask::dist::folder().join("image/bin");
     if !image.is_dir() {
-        crate::skip!("{NOT_BUILT}")
+        return Err(NOT_BUILT.to_owned());
     }
-    let inside = Tool::new("unshare").args(APART).arg("true").run();
+    let inside = Tool::new("unshare").args(user).args(APART).arg("true").run();
     if inside.code() != Some(0) {
-        crate::skip!("no namespaces here: {}", inside.err().trim())
+        return Err(format!("no namespaces here: {}", inside.err().trim()));
     }
     let root = tempfile::tempdir().unwrap();
     let programs = root.path().join("usr/local/bin");
@@ -178,28 +206,80 @@ fn image_looks_into_a_container() {
     for program in PROGRAMS {
         fs::copy(image.join(program), programs.join(program)).unwrap();
     }
+    Ok(root)
+}
+
+/// A container in which the bot has pid 1: namespaces of its own, entered with `user` and `limits` on capabilities.
+fn container(program: &Path, user: &[&str], limits: &[&str]) -> (Background, u32) {
+    let start = Tool::new("unshare").args(user).args(APART).arg("setpriv").args(limits).arg(program);
+    let container = bot(start);
+    let [child] = crate::support::process::descendants(container.pid())[..] else { panic!("no bot") };
+    (container, child)
+}
+
+/// memobj of the image in the namespaces of a container's process, as `kubectl debug --target` does.
+fn debug(root: &Path, process: u32, user: &[&str], limits: &[&str]) -> Tool {
+    Tool::new("nsenter")
+        .args(["--target", &process.to_string(), "--pid"])
+        .args(user)
+        .args(["--", "setpriv"])
+        .args(limits)
+        .args(["unshare", "--mount", "sh", "-c", IN_IMAGE])
+        .arg(root)
+        .arg("/usr/local/bin/memobj")
+}
+
+#[test]
+fn image_looks_into_a_container() {
+    let root = match image_root(&[]) {
+        Ok(root) => root,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    carries_licences(&[xtask::dist::folder().join("image/LICENSES")]);
     let targets = on_musl()
         .map(|on_musl| on_musl.program.clone())
         .into_iter()
         .chain(python().map(|python| python.path.clone()));
     for program in targets {
-        // The container: the bot has pid 1 in it.
-        let container = bot(Tool::new("unshare").args(APART).arg(&program));
-        let [child] = crate::support::process::descendants(container.pid())[..] else { panic!("no bot") };
-        let debug = |caps: &[&str]| {
-            Tool::new("nsenter")
-                .args(["--target", &child.to_string(), "--pid", "--", "setpriv"])
-                .args(caps)
-                .args(["unshare", "--mount", "sh", "-c", IN_IMAGE])
-                .arg(root.path())
-                .arg("/usr/local/bin/memobj")
-        };
-        names_the_leak(debug(&[]), 1);
-        // Root without the capability is not enough.
-        let run = debug(&["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"])
-            .args(["--leaks", "--for", "2s", "-p", "1"])
-            .run();
+        let (_container, child) = container(&program, &[], &[]);
+        names_the_leak(debug(root.path(), child, &[], &[]), 1);
+        // Root without the capability is not enough for a process that has it.
+        let run =
+            debug(root.path(), child, &[], &NO_PTRACE).args(["--leaks", "--for", "2s", "-p", "1"]).run();
         assert!(run.expect_code(2).err().contains("SYS_PTRACE"));
+    }
+}
+
+/// As in containers without root (Podman): root there is an ordinary user outside.
+#[test]
+fn image_looks_into_a_user_namespace() {
+    let own = ["--user", "--map-root-user"];
+    let join = ["--user", "--preserve-credentials"];
+    let root = match image_root(&own) {
+        Ok(root) => root,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let Some(program) = on_musl().map(|on_musl| &*on_musl.program).or(python().map(|python| &*python.path))
+    else {
+        crate::skip!("no Python on this machine")
+    };
+    let (strong, child) = container(program, &own, &[]);
+    names_the_leak(debug(root.path(), child, &join, &[]), 1);
+    let run = debug(root.path(), child, &join, &NO_PTRACE).args(["--leaks", "--for", "2s", "-p", "1"]).run();
+    assert!(run.expect_code(2).err().contains("--cap-add SYS_PTRACE"));
+    // Root of another user namespace may do nothing here.
+    let run = Tool::new("unshare")
+        .args(own)
+        .arg(root.path().join("usr/local/bin/memobj"))
+        .args(["-p", &child.to_string()])
+        .run();
+    assert!(run.expect_code(2).err().contains("user namespace"));
+    drop(strong);
+    // A process of the same user without more capabilities needs none, where Yama does not ask for one.
+    let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if ["", "0"].contains(&yama.trim()) {
+        let (_container, child) = container(program, &own, &NO_PTRACE);
+        names_the_leak(debug(root.path(), child, &join, &NO_PTRACE), 1);
     }
 }
 

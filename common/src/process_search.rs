@@ -52,6 +52,12 @@ impl<'a> ProgramName<'a> {
         whole.get(..whole.floor_char_boundary((name.len() + word).min(FILE_NAME_BYTES)))
     }
 
+    /// The name that distinguishes it from other processes: its script's or module's, or its full one.
+    #[must_use]
+    pub fn short(self) -> &'a str {
+        self.script().filter(|script| !script.is_empty()).unwrap_or_else(|| self.full())
+    }
+
     /// Whether the process has this name: its own, its command's, or, for an interpreter, its script's or module's.
     #[must_use]
     pub fn matches(self, wanted: &str) -> bool {

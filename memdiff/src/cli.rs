@@ -28,35 +28,35 @@ pub struct Args {
 
     /// Compare this moment: an iteration (12), a time of day (14:25) or a date and time (2026-11-24T14:25); give it twice for
     /// both sides
-    #[arg(long, value_name = "MOMENT", value_parser = MomentArg::parse, conflicts_with_all = ["every", "trend"])]
+    #[arg(long, value_name = "MOMENT", value_parser = MomentArg::parse, conflicts_with_all = ["every", "trend"], help_heading = "What")]
     pub at: Vec<MomentArg>,
 
     /// Compare every Nth record of each process with the Nth before it; with --trend, print the verdicts so far every N records
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "What")]
     pub every: Option<NonZeroUsize>,
 
     /// Judge the trend of every series: growing, steady, shrinking, saw-tooth, or too short to judge
-    #[arg(long)]
+    #[arg(long, help_heading = "What")]
     pub trend: bool,
 
     /// Count growth only above SIZE or PERCENT (1M, 10%); if both are given, above both [default: 4M, with --trend 0]
-    #[arg(long, value_name = "SIZE|PERCENT", value_parser = Threshold::parse)]
+    #[arg(long, value_name = "SIZE|PERCENT", value_parser = Threshold::parse, help_heading = "Limits")]
     pub threshold: Vec<Threshold>,
 
     /// The condition for exit code 1 [default: growing with --trend, grown without]
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Limits")]
     pub fail_on: Option<FailOn>,
 
     /// The most rows of each table, in text and markdown
-    #[arg(short, long, value_name = "ROWS", default_value = "20")]
+    #[arg(short, long, value_name = "ROWS", default_value = "20", help_heading = "Output")]
     pub limit: NonZeroUsize,
 
     /// Show all rows, also unchanged ones and steady series
-    #[arg(long, conflicts_with = "limit")]
+    #[arg(long, conflicts_with = "limit", help_heading = "Output")]
     pub all: bool,
 
     /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
     pub format: Format,
 }
 
@@ -161,9 +161,9 @@ Examples:
   memdiff log.jsonl                         the first moment with the last
   memdiff before.jsonl after.jsonl          the last moment of each
   memdiff --at 3 --at 14:25 log.jsonl       iteration 3 with the moment at 14:25
-  memobj -i 10 -p 1234 | memdiff            each record with the one before it, live
+  memobj -i 10 -p 1234 | memdiff            each record with the one before
   memdiff --trend log.jsonl                 what grows, how fast, how sure
-  memdiff --threshold 10% a.jsonl b.jsonl   exit code 1 if something grew by more than 10 % and 4M
+  memdiff --threshold 10% a.jsonl b.jsonl   exit code 1 if it grew 10 % and 4M
 ";
 
 const NOTES: &str = "\

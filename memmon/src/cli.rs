@@ -243,7 +243,7 @@ Examples:
   memmon -p 1234                          watch a process and its children
   memmon -p 1234 | tee log.jsonl          the same as a log
   memmon -n celery -i 1s --watch          all processes of that name, live
-  memmon -- bot.py                        start a program with its .venv and watch it
+  memmon -- bot.py                        start it with its .venv, and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
   memmon -p 1234 -o log.jsonl --at 80% --run 'memobj --leaks -p {pid}'
                                           find the leak before the OOM kill

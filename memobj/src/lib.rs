@@ -54,7 +54,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use common::cli::Failure;
-use memobj_process::target::{run_watchdog, set_watchdog};
+use memobj_process::target::{end_watchdog, run_watchdog, set_watchdog};
 
 /// The argument that makes this program the watchdog of another memobj, whose pid follows. Not for users, so not in the help.
 const WATCHDOG: &str = "--watchdog-of";
@@ -75,12 +75,14 @@ pub fn main() -> ExitCode {
         command.arg0("memobj").arg(WATCHDOG);
         command
     });
-    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+    let code = match common::cli::parse::<cli::Args>(std::env::args_os()) {
         Ok(mut args) => common::cli::run("memobj", || {
             args.find_processes()?;
             let config = args.into_config()?;
             run::run(&config, run::CensusWorker::spawn(Box::new(capture::Capturer::default()))?)
         }),
         Err(code) => code,
-    }
+    };
+    end_watchdog();
+    code
 }

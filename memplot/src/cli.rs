@@ -18,75 +18,75 @@ pub struct Args {
     pub files: Vec<PathBuf>,
 
     /// Values to draw [default: heap for one census with a tree of holders; types if the log has any; else processes]
-    #[arg(short, long, value_enum)]
+    #[arg(short, long, value_enum, help_heading = "What")]
     pub what: Option<Quantity>,
 
     /// Number of series to draw, highest peaks first, for processes largest areas; the rest is combined
-    #[arg(short, long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(short, long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=500), help_heading = "What")]
     pub top: u32,
 
     /// Draw only names that match REGEX
-    #[arg(short, long, value_name = "REGEX")]
+    #[arg(short, long, value_name = "REGEX", help_heading = "What")]
     pub grep: Option<String>,
 
     /// Memory size of a process
-    #[arg(long, value_enum, default_value_t = Metric::Rss)]
+    #[arg(long, value_enum, default_value_t = Metric::Rss, help_heading = "What")]
     pub metric: Metric,
 
     /// Stack the series [default: for the processes of one log]
-    #[arg(long, overrides_with = "no_stack", conflicts_with_all = ["delta", "log_scale"])]
+    #[arg(long, overrides_with = "no_stack", conflicts_with_all = ["delta", "log_scale"], help_heading = "Appearance")]
     pub stack: bool,
 
     /// Draw lines instead of a stack
-    #[arg(long)]
+    #[arg(long, help_heading = "Appearance")]
     pub no_stack: bool,
 
     /// Draw the change since the beginning
-    #[arg(long, conflicts_with = "log_scale")]
+    #[arg(long, conflicts_with = "log_scale", help_heading = "What")]
     pub delta: bool,
 
     /// Use a logarithmic value axis
-    #[arg(long)]
+    #[arg(long, help_heading = "Appearance")]
     pub log_scale: bool,
 
     /// Start: a clock time (14:25), a duration before the end of the log (-2h), or a date (2026-11-24 14:25, RFC 3339)
-    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true, help_heading = "When")]
     pub since: Option<TimeBound>,
 
     /// End, in the same formats
-    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true, help_heading = "When")]
     pub until: Option<TimeBound>,
 
     /// Add trend lines from the output of `memdiff --trend --format jsonl`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "What")]
     pub trend: Option<PathBuf>,
 
     /// Write to FILE in the format of its extension [without a name: memory_analysis_plot.png]
-    #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_OUTPUT)]
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_OUTPUT, help_heading = "Output")]
     pub output: Option<PathBuf>,
 
     /// Output format, whatever the file extension is [default: text on a terminal, else svg]
-    #[arg(short, long, value_enum)]
+    #[arg(short, long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
     /// Same as --format html
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub html: bool,
 
     /// Leave the machine's name out of a page with a verdict
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_host: bool,
 
     /// Width and height in pixels at 96 dpi; a PNG has 150 dpi, so more pixels
-    #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse)]
+    #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse, help_heading = "Appearance")]
     pub size: Size,
 
     /// Background; auto follows the viewer of the SVG or page, or the terminal
-    #[arg(long, value_enum, default_value_t = Theme::Auto)]
+    #[arg(long, value_enum, default_value_t = Theme::Auto, help_heading = "Appearance")]
     pub theme: Theme,
 
     /// Title [default: the values drawn and their process]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = "Appearance")]
     pub title: Option<String>,
 }
 
@@ -190,10 +190,10 @@ Examples:
   memplot log.jsonl -o plot.png             the same as PNG
   memplot log.jsonl --html -o plot.html     the same as a page with zoom
   memplot -t 20 < log.jsonl > plot.svg      the twenty largest series
-  memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
-  memobj --leaks -p 1234 | memplot --html -o leak.html      a report on a leak, as one page
-  memobj --retained --memory -p 1234 | memplot > heap.svg   who holds the memory, as an icicle
-  memplot --what heap a.jsonl b.jsonl --html -o page.html   what grew and shrank between two
+  memplot --what total a.jsonl b.jsonl -o   two logs on one axis, as a PNG
+  memobj --leaks -p 1234 | memplot --html -o leak.html   a leak, as a page
+  memobj --retained -p 1234 | memplot > heap.svg         who holds what, drawn
+  memplot --what heap a.jsonl b.jsonl -o difference.svg  what grew between two
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 

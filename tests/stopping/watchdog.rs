@@ -145,3 +145,35 @@ fn watchdog_of_launch_is_not_left_over() {
         .expect_code(0);
     assert!(!run.err().contains("still run"), "{run}");
 }
+
+/// Runs a command as the first process of a container does: orphans become its children (PR_SET_CHILD_SUBREAPER, prctl(2)).
+const ADOPTING: &str = "
+import ctypes, os, subprocess, sys
+if ctypes.CDLL(None).prctl(36, 1):
+    sys.exit('no subreaper here')
+code = subprocess.call(sys.argv[1:])
+try:
+    print('left behind:', os.waitpid(-1, 0)[0])
+except ChildProcessError:
+    print('none left behind')
+sys.exit(code)
+";
+
+#[test]
+fn watchdog_is_left_to_no_other_process() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, "print('ready', flush=True)\nwhile True: pass", &[]);
+    let memobj = crate::support::bin("memobj");
+    // The records show that there was a pause, so a watchdog.
+    let run = Tool::new(&python.path)
+        .args(["-c", ADOPTING])
+        .arg(memobj)
+        .args(["--format", "jsonl", "-i", "50ms", "--count", "3", "-p", &process.pid().to_string()])
+        .run();
+    if run.err().contains("ctypes") || run.err().contains("no subreaper") {
+        crate::skip!("{}", run.err())
+    }
+    let out = run.expect_code(0).out();
+    assert!(out.contains("\"method\":\"gentle\"") || out.contains("\"method\":\"stopped\""), "{out}");
+    assert!(out.ends_with("none left behind\n"), "{out}");
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::command::cargo;
 use crate::workspace;
 
 /// The environment variable that tells tests where to note what they had to leave out.
@@ -46,7 +47,7 @@ pub fn run() -> io::Result<bool> {
     for &(name, args) in CHECKS {
         writeln!(io::stderr(), "\n── {name}: cargo {}", args.join(" "))?;
         let start = Instant::now();
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let status = Command::new(cargo())
             .args(args)
             .current_dir(workspace::root())
             .env("RUSTDOCFLAGS", "--deny warnings")

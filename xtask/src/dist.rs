@@ -3,7 +3,8 @@
 //! A static program runs on each Linux of its architecture, whatever C library it has, and in a container without one. So one build serves a
 //! wheel for glibc and musl, a Debian package for every release, and an image. What packs is pinned in `packaging/requirements.txt`.
 
-use std::collections::BTreeSet;
+mod licences;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,9 +14,9 @@ use std::process::{Command, Stdio};
 
 use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{ElfFile, ProgramHeader as _};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::command::{cargo, output, run};
 use crate::{completions, man, workspace};
 
 /// The programs.
@@ -24,8 +25,6 @@ pub const PROGRAMS: [&str; 4] = ["memdiff", "memmon", "memobj", "memplot"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The tags of a wheel that runs with glibc and with musl: a static program needs neither.
 const PLATFORMS: &str = "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64";
-/// A line of the Apache License, which each Debian has already.
-const APACHE: &str = "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION";
 /// The owner of the Debian package; git's author of the last commit without it.
 const MAINTAINER: &str = "MEMTOOLS_MAINTAINER";
 
@@ -44,7 +43,7 @@ pub fn build() -> io::Result<Vec<PathBuf>> {
     clear(&folder)?;
     let compiled = compile()?;
     let tools = Tools::fetch()?;
-    wheel(&tools, &folder)?;
+    wheel(&tools, &compiled, &folder)?;
     debian(&tools, &compiled, &folder)?;
     image(&compiled, &folder.join("image"))?;
     crates(&folder)?;
@@ -96,10 +95,6 @@ fn static_build(command: &mut Command) -> &mut Command {
     command.current_dir(workspace::root()).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
 }
 
-fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
 /// The programs that pack, in a virtual environment.
 struct Tools(PathBuf);
 
@@ -124,11 +119,28 @@ impl Tools {
     }
 }
 
-/// Packs the wheel. maturin gives a program for glibc no tag of musl, so the tags are written afterwards.
-fn wheel(tools: &Tools, folder: &Path) -> io::Result<()> {
-    let args =
-        ["build", "--target", TARGET, "--profile", "dist", "--compatibility", "manylinux_2_17", "--out"];
-    run(static_build(tools.command("maturin").args(args).arg(folder)))?;
+/// Packs the wheel from the compiled programs and maturin's metadata. maturin would link each program once more, which takes as long as all
+/// the rest, and gives a program for glibc no tag of musl.
+fn wheel(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
+    let name = concat!("memtools-", env!("CARGO_PKG_VERSION"));
+    let stage = workspace::target().join("dist-wheel");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    copy_programs(compiled, &stage.join(format!("{name}.data/scripts")))?;
+    // maturin takes the licences that pyproject.toml names from the root of the project.
+    let third_party = workspace::root().join("LICENSE-THIRD-PARTY");
+    write(&third_party, licences::third_party(TARGET)?.as_bytes())?;
+    let args = ["pep517", "write-dist-info", "--interpreter", "python3", "--metadata-directory"];
+    let done = run(tools
+        .command("maturin")
+        .args(args)
+        .arg(&stage)
+        .current_dir(workspace::root())
+        .stdout(Stdio::null()));
+    fs::remove_file(third_party)?;
+    done?;
+    run(tools.command("wheel").arg("pack").arg(&stage).arg("--dest-dir").arg(folder))?;
     let packed = files(folder, "whl")?;
     run(tools.command("wheel").args(["tags", "--remove", "--platform-tag", PLATFORMS]).args(packed))
 }
@@ -165,7 +177,7 @@ fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
     );
     write_packed(&documents.join("changelog.Debian.gz"), changes.as_bytes())?;
     write_packed(&documents.join("changelog.gz"), &fs::read(workspace::root().join("CHANGELOG.md"))?)?;
-    write(&documents.join("copyright"), copyright()?.as_bytes())?;
+    write(&documents.join("copyright"), licences::all(TARGET)?.as_bytes())?;
     let overrides = fs::read(workspace::root().join("packaging/lintian-overrides"))?;
     write(&stage.join("usr/share/lintian/overrides/memtools"), &overrides)?;
     let config = workspace::root().join("packaging/nfpm.yaml");
@@ -184,7 +196,8 @@ fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
 /// Lays out what an image is built from: `docker build target/dist/image`.
 fn image(compiled: &Path, folder: &Path) -> io::Result<()> {
     copy_programs(compiled, &folder.join("bin"))?;
-    write(&folder.join("LICENSES"), copyright()?.as_bytes())?;
+    let apache = fs::read_to_string(workspace::root().join("LICENSE-APACHE"))?;
+    write(&folder.join("LICENSES"), format!("{}\n{apache}", licences::all(TARGET)?).as_bytes())?;
     fs::copy(workspace::root().join("packaging/Dockerfile"), folder.join("Dockerfile")).map(drop)
 }
 
@@ -216,49 +229,6 @@ fn checksums(folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs::write(&sums, text)?;
     all.extend([folder.join("image"), sums]);
     Ok(all)
-}
-
-/// The licences of memtools, of its font, and of the crates that are linked into the programs, each text once.
-fn copyright() -> io::Result<String> {
-    let read = |name: &str| fs::read_to_string(workspace::root().join(name));
-    let mut text = format!(
-        "memtools is licensed under the MIT licence or the Apache License 2.0, at your choice. The text of the latter is in\n\
-         /usr/share/common-licenses/Apache-2.0 on Debian.\n\n{}\n{}\n\
-         The programs are built with these libraries of Rust:\n\n",
-        read("LICENSE-MIT")?,
-        read("LICENSE-DEJAVU")?,
-    );
-    let args = ["metadata", "--format-version", "1", "--filter-platform", TARGET];
-    let metadata = output(Command::new(cargo()).args(args).current_dir(workspace::root()))?;
-    let metadata: Value = serde_json::from_str(&metadata).map_err(io::Error::other)?;
-    let mut licences = BTreeSet::new();
-    let packages = metadata.get("packages").and_then(Value::as_array);
-    for package in packages.into_iter().flatten() {
-        let field = |name: &str| package.get(name).and_then(Value::as_str).unwrap_or_default();
-        // Ours have no source.
-        if field("source").is_empty() {
-            continue;
-        }
-        text += &format!("{} {}: {}\n", field("name"), field("version"), field("license"));
-        let Some(home) = Path::new(field("manifest_path")).parent() else { continue };
-        for entry in fs::read_dir(home)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().to_uppercase();
-            let is_licence = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"]
-                .iter()
-                .any(|known| name.starts_with(known));
-            if is_licence && entry.file_type()?.is_file() {
-                let text = fs::read_to_string(entry.path())?;
-                if !text.contains(APACHE) {
-                    licences.insert(text.trim().to_owned());
-                }
-            }
-        }
-    }
-    for licence in licences {
-        text += &format!("\n{}\n\n{licence}\n", "-".repeat(78));
-    }
-    Ok(text)
 }
 
 fn copy_programs(from: &Path, to: &Path) -> io::Result<()> {
@@ -294,23 +264,4 @@ fn files(folder: &Path, end: &str) -> io::Result<Vec<PathBuf>> {
 
 fn git(args: &[&str]) -> io::Result<String> {
     output(Command::new("git").args(args).current_dir(workspace::root())).map(|text| text.trim().to_owned())
-}
-
-/// Runs a command to its end.
-fn run(command: &mut Command) -> io::Result<()> {
-    let status = command.status().map_err(|error| named(command, &error))?;
-    if status.success() { Ok(()) } else { Err(named(command, &status)) }
-}
-
-/// Runs a command, and returns what it writes to stdout.
-fn output(command: &mut Command) -> io::Result<String> {
-    let done = command.stderr(Stdio::inherit()).output().map_err(|error| named(command, &error))?;
-    if !done.status.success() {
-        return Err(named(command, &done.status));
-    }
-    String::from_utf8(done.stdout).map_err(io::Error::other)
-}
-
-fn named(command: &Command, what: &dyn std::fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {what}", command.get_program().to_string_lossy()))
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::Command;
 
+use crate::command::cargo;
 use crate::workspace;
 
 /// The environment variable that makes tests write goldens (`write`) instead of comparing with them.
@@ -13,7 +14,7 @@ pub const WRITE: &str = "MEMTOOLS_GOLDENS";
 /// # Errors
 /// If cargo cannot be started.
 pub fn write() -> io::Result<bool> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = Command::new(cargo())
         .args(["test", "golden"])
         .current_dir(workspace::root())
         .env(WRITE, "write")

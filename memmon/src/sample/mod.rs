@@ -23,7 +23,8 @@ use common::record::Record;
 use common::time::Tick;
 
 impl Sampler {
-    /// Takes a sample. Returns the events before it, a `process` record for each living root, then OOM kills.
+    /// Takes a sample. Returns the events before it, a `process` record for each living root, then OOM kills. Only the processes that the
+    /// first sample finds have their events behind it, because the first line of a log is to be a sample: `memmon … | head -1`.
     ///
     /// # Errors
     /// Processes cannot be listed.
@@ -36,8 +37,13 @@ impl Sampler {
         self.read_details(elapsed, &mut records);
         self.read_pss(elapsed);
         self.add_process_records(tick, begin, &mut records);
+        records.sort_by_key(is_found_at_start);
         self.forget_stale_exits();
         self.iteration += 1;
         Ok(records)
     }
+}
+
+fn is_found_at_start(record: &Record) -> bool {
+    matches!(record, Record::ProcessEvent(event) if event.at_start == Some(true))
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use common::process::ProcessState;
+use common::process_search::ProgramName;
 use common::record::{ProcessEvent, ProcessSample};
 use common::stdio::escape_controls;
 use common::units::Change;
@@ -40,7 +41,7 @@ pub(super) fn describe_exit(event: &ProcessEvent) -> String {
 pub(super) struct ProcessRow {
     /// Its last sample. A state, PSS, processor time or thread count that was not read then is the last known one.
     pub(super) sample: ProcessSample,
-    /// Its name, escaped and cut.
+    /// The name of its script or, without one, its own; escaped and cut.
     pub(super) name: String,
     pub(super) name_width: u16,
     pub(super) first_rss: Option<u64>,
@@ -63,8 +64,9 @@ impl ProcessRow {
     /// Takes its part of a sample.
     pub(super) fn update(&mut self, sample: &ProcessSample, generation: u64) {
         self.seen = generation;
-        if self.sample.name != sample.name {
-            self.name = display_name(&sample.name);
+        if self.sample.name != sample.name || self.sample.cmdline != sample.cmdline {
+            let cmdline = sample.cmdline.as_deref().unwrap_or_default();
+            self.name = display_name(ProgramName { name: &sample.name, cmdline }.short());
             self.name_width = glyphs::width(&self.name);
         }
         let before = std::mem::replace(&mut self.sample, sample.clone());
@@ -146,6 +148,20 @@ mod tests {
             (process.sample.pss_bytes, process.sample.cpu_ratio, process.sample.threads),
             (Some(10), Some(0.5), Some(3))
         );
+    }
+
+    #[test]
+    fn interpreter_has_the_name_of_its_script() {
+        let line =
+            |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>().into());
+        let module = ProcessSample {
+            cmdline: line(&["/srv/.venv/bin/python", "-m", "web\x1bui"]),
+            ..sample(1, 0, "python", 0)
+        };
+        let mut process = ProcessRow::new(&module, 0);
+        assert_eq!(process.name, "web\\u{1b}ui");
+        process.update(&ProcessSample { cmdline: line(&["python", "-c", "1"]), ..module }, 1);
+        assert_eq!((&*process.name, process.name_width), ("python", 6));
     }
 
     #[test]

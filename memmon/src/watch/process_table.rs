@@ -15,6 +15,7 @@ use super::model::{Model, Sort};
 use super::process_state::{ProcessRow, grew_notably};
 use super::theme;
 use super::tree_state::{Row, TreeState};
+use crate::shell_quote::command_name;
 
 /// The indentation of a tree level, in cells.
 const INDENT_CELLS: u16 = 2;
@@ -186,7 +187,7 @@ fn state(state: Option<ProcessState>) -> (String, Style) {
     (char::from(*letter.unwrap_or(&b'?')).to_string(), style)
 }
 
-/// The beginning of a command line, escaped.
+/// The beginning of a command line, escaped. The command is without its folder.
 fn command(process: &ProcessRow, width: u16) -> String {
     let Some(arguments) = &process.sample.cmdline else { return UNKNOWN.to_owned() };
     // Combining characters have no width, so up to twice the width may be visible.
@@ -197,6 +198,7 @@ fn command(process: &ProcessRow, width: u16) -> String {
         if taken > most {
             break;
         }
+        let argument = if n == 0 { command_name(argument) } else { argument };
         if n > 0 {
             line.push(' ');
         }

@@ -9,19 +9,19 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   memobj -p 1234                          count every object once
   memobj -i 10 -p 1234 | memdiff          show changes from census to census
-  memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
+  memobj -i 1m -p 1234 -o objects         tables in objects, records in .jsonl
   memobj --tree -p 1234                   every Python process at or below 1234
   memobj --leaks -p 1234                  what leaks, how fast, and who holds it
-  memobj --leaks -n bot.py                the same, by the name of the program or script
-  memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove from it
+  memobj --leaks -n bot.py                the same, by program or script
+  memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
-  memobj -- bot.py                        start a program with its .venv, count every 10 s
-  memobj --no-interrupt -p 1234           pause no thread that waits in a system call
+  memobj -- bot.py                        start it with its .venv, and count
+  memobj --no-interrupt -p 1234           pause no thread in a system call
   memobj --max-pause 0 -p 1234            never pause it
-  memobj --export a.heapsnapshot -p 1234  the objects, for Chrome DevTools and memlab
-  memobj --export a.pb.gz -p 1234         who holds what, for go tool pprof and Pyroscope
-  memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
+  memobj --export a.heapsnapshot -p 1234  objects for Chrome DevTools, memlab
+  memobj --export a.pb.gz -p 1234         who holds what, for pprof, Pyroscope
+  memobj --save-snapshot bug.mem -p 1234  keep memory, for --snapshot bug.mem
 ";
 
 pub(super) const NOTES: &str = "\

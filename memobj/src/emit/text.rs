@@ -4,6 +4,7 @@ mod caches;
 mod census;
 mod holders;
 mod memory;
+mod packages;
 mod tables;
 mod type_changes;
 mod writes;

@@ -8,8 +8,38 @@ use rustix::io::Errno;
 use super::procfs::Status;
 use crate::error::{Error, Stage};
 
-/// Bit of `CapEff`: linux/capability.h.
-const CAP_SYS_PTRACE: u32 = 19;
+/// A capability: its bit in `CapEff` and `CapBnd` (linux/capability.h), and its name for `--cap-add`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capability(pub u32, pub &'static str);
+
+/// The remedy outside of containers.
+pub(super) const AS_ROOT: &str = "run it as root (`sudo memobj …`)";
+
+const SYS_PTRACE: Capability = Capability(19, "SYS_PTRACE");
+
+impl Capability {
+    pub(super) fn is_in(self, set: Option<u64>) -> bool {
+        set.is_some_and(|bits| bits >> self.0 & 1 == 1)
+    }
+
+    /// Whether root has it here; outside of containers it has.
+    pub(super) fn root_may_have(self, own: &Status) -> bool {
+        own.bounding.is_none() || self.is_in(own.bounding)
+    }
+
+    /// How to get it: as root, if root may have it here.
+    pub(super) fn remedy(self, own: &Status) -> String {
+        if self.root_may_have(own) { AS_ROOT.to_owned() } else { self.of_container() }
+    }
+
+    /// How to get it in a container that does not have it, or that filters system calls.
+    pub(super) fn of_container(self) -> String {
+        format!(
+            "give this container the capability (`--cap-add {}`), or run memobj outside of it, as root",
+            self.1
+        )
+    }
+}
 
 /// The operation that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +79,14 @@ pub(super) fn unreadable(pid: u32, name: &str, attempt: Attempt, error: &io::Err
     let process = target.tracer.and_then(|tracer| status(&tracer.to_string())?.process);
     target.tracer = process.or(target.tracer);
     let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    let reason = DeniedAccess {
-        attempt,
-        target,
-        own: status("self").unwrap_or_default(),
-        yama: yama.trim().parse().ok(),
-    };
+    let reason = DeniedAccess { attempt, target, own: own_status(), yama: yama.trim().parse().ok() };
     let (message, hint) = reason.explain(&error.to_string(), name_of);
     Error::new(stage, format!("{}: {message}", named(pid, &name_of(pid))), hint)
+}
+
+/// What `/proc` says of memobj itself.
+pub(super) fn own_status() -> Status {
+    fs::read("/proc/self/status").map(|text| Status::parse(&text)).unwrap_or_default()
 }
 
 fn name_of(pid: u32) -> String {
@@ -76,12 +106,8 @@ struct DeniedAccess {
 
 impl DeniedAccess {
     fn explain(&self, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
-        const SUDO: &str = "run it as root (`sudo memobj …`)";
-        const CONTAINER: &str = "give this container the capability (`--cap-add SYS_PTRACE`), or run memobj outside of it, as root";
         const NEVER: &str = "the value can only be changed when the machine is restarted";
-        let has = |set: Option<u64>| set.is_some_and(|bits| bits >> CAP_SYS_PTRACE & 1 == 1);
-        // Without it no user can get the right here, not even root.
-        let elevate = if has(self.own.bounding) || self.own.bounding.is_none() { SUDO } else { CONTAINER };
+        let elevate = SYS_PTRACE.remedy(&self.own);
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             let tracer = named(tracer, &name_of(tracer));
             return (
@@ -89,29 +115,32 @@ impl DeniedAccess {
                 "detach that tracer, or read without a pause (`--no-stop`)".to_owned(),
             );
         }
-        let may_trace_any = has(self.own.capabilities);
+        let may_trace_any = SYS_PTRACE.is_in(self.own.capabilities);
         let own = self.own.uids.get(1);
         let is_other_users = own.is_some() && self.target.uids.iter().take(3).any(|uid| Some(uid) != own);
-        let (message, hint) = match self.yama {
+        match self.yama {
             Some(3) if may_trace_any => {
-                ("may not be traced: kernel.yama.ptrace_scope is 3".to_owned(), NEVER)
+                ("may not be traced: kernel.yama.ptrace_scope is 3".to_owned(), NEVER.to_owned())
             }
             _ if self.own.is_filtered && self.attempt == Attempt::Stop => (
                 format!(
                     "may not be paused ({error}): probably a seccomp filter of this container forbids it"
                 ),
-                CONTAINER,
+                format!("read it without a pause (`--max-pause 0`), or {}", SYS_PTRACE.of_container()),
             ),
             _ if may_trace_any => (
                 format!("may not be traced, although we have CAP_SYS_PTRACE here ({error})"),
-                "it may be in another user namespace, or a security module forbids it: run memobj as root of the machine",
+                "it may be in another user namespace, or a security module forbids it: run memobj as root of the machine"
+                    .to_owned(),
             ),
             _ if is_other_users => {
                 let uid = self.target.uids.first();
                 let owner = uid.map(|uid| format!(" (uid {uid})")).unwrap_or_default();
                 let message = format!("belongs to another user{owner}");
                 // Its own user needs no capability, but where Yama asks for one.
-                if let (CONTAINER, Some(uid), None | Some(0)) = (elevate, uid, self.yama) {
+                if let (false, Some(uid), None | Some(0)) =
+                    (SYS_PTRACE.root_may_have(&self.own), uid, self.yama)
+                {
                     let hint = format!(
                         "run memobj as that user (`docker exec --user {uid}`), or give this container the capability (`--cap-add SYS_PTRACE`)"
                     );
@@ -127,7 +156,7 @@ impl DeniedAccess {
                     );
                     return (message, hint);
                 }
-                (message, if scope == 2 { elevate } else { NEVER })
+                (message, if scope == 2 { elevate } else { NEVER.to_owned() })
             }
             _ => (
                 format!(
@@ -135,8 +164,7 @@ impl DeniedAccess {
                 ),
                 elevate,
             ),
-        };
-        (message, hint.to_owned())
+        }
     }
 }
 
@@ -174,6 +202,7 @@ mod tests {
         assert!(
             text_of(&filtered).contains("seccomp") && text_of(&filtered).contains("--cap-add SYS_PTRACE")
         );
+        assert!(text_of(&filtered).contains("--max-pause 0"), "memory can be read without ptrace(2)");
     }
 
     #[test]
@@ -198,7 +227,7 @@ mod tests {
     fn other_refusals_quote_the_kernel() {
         let mut plain = reason(Attempt::Stop);
         assert!(text_of(&plain).contains("not dumpable") && text_of(&plain).contains("EPERM"));
-        plain.own.capabilities = Some(1 << CAP_SYS_PTRACE);
+        plain.own.capabilities = Some(1 << SYS_PTRACE.0);
         assert!(text_of(&plain).contains("user namespace"));
         plain.yama = Some(3);
         assert!(text_of(&plain).contains("restarted"));

@@ -31,4 +31,4 @@ pub use gentle::Pauses;
 pub use page_choice::PageChoice;
 pub use ptrace::without_stops;
 pub use stopped::StoppedProcess;
-pub use watchdog::{run_watchdog, set_watchdog, watchdog_pid};
+pub use watchdog::{end_watchdog, run_watchdog, set_watchdog, watchdog_pid};

@@ -59,11 +59,24 @@ fn watchdog() -> MutexGuard<'static, Option<Watchdog>> {
     WATCHDOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Ends the watchdog, and waits for its end. It would outlive this process by a moment, and become a child of the first process of the pid
+/// namespace: in a container that is often the target. During a pause the watchdog stays.
+pub fn end_watchdog() {
+    // A thread that was left behind may hold the lock while it waits for an answer.
+    let Ok(mut current) = WATCHDOG.try_lock() else { return };
+    if let Some(mut watchdog) = current.take_if(|watchdog| watchdog.pauses == 0) {
+        let _ = watchdog.process.kill();
+        let _ = watchdog.process.wait();
+    }
+}
+
 /// The watchdog, as the process that it watches sees it.
 #[derive(Debug)]
 struct Watchdog {
     process: Child,
     socket: UnixStream,
+    /// The pauses that it watches.
+    pauses: usize,
 }
 
 impl Watchdog {
@@ -77,7 +90,7 @@ impl Watchdog {
             .stdout(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
-        Ok(Self { process, socket })
+        Ok(Self { process, socket, pauses: 0 })
     }
 
     /// Waits for its answer.
@@ -117,7 +130,9 @@ impl Watched {
     pub fn begin(target: u32, longest: Option<Duration>) -> io::Result<Self> {
         let thread = Pid::from_raw(nix::unistd::gettid().as_raw()).ok_or(io::ErrorKind::NotFound)?;
         let limit = longest.map_or_else(|| "-".to_owned(), |longest| longest.as_millis().to_string());
-        say(&format!("begin {} {target} {limit}\n", thread.as_raw_nonzero()))?;
+        say(&format!("begin {} {target} {limit}\n", thread.as_raw_nonzero()), |pauses| {
+            pauses.saturating_add(1)
+        })?;
         Ok(Self { thread })
     }
 }
@@ -125,16 +140,17 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         // Without a watchdog there is nothing to end.
-        let _ = say(&format!("end {}\n", self.thread.as_raw_nonzero()));
+        let _ = say(&format!("end {}\n", self.thread.as_raw_nonzero()), |pauses| pauses.saturating_sub(1));
     }
 }
 
-fn say(line: &str) -> io::Result<()> {
+fn say(line: &str, count: fn(usize) -> usize) -> io::Result<()> {
     if PROGRAM.get().is_none() {
         return Ok(());
     }
     let mut current = watchdog();
     let watchdog = current.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+    watchdog.pauses = count(watchdog.pauses);
     watchdog.socket.write_all(line.as_bytes())
 }
 

@@ -19,14 +19,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Target;
-use super::access_errors::named;
-use super::procfs;
+use super::access_errors::{AS_ROOT, Capability, named, own_status};
+use super::procfs::{self, Status};
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::ProcessSource as _;
 
 /// Debug registers of x86-64: watchpoints that a thread can have at once, those of debuggers included.
 pub const MAX_WATCHPOINTS: usize = 4;
+
+/// The capabilities that permit perf events: either suffices. Kernels before 5.8 have the latter only.
+const PERFMON: Capability = Capability(38, "PERFMON");
+const SYS_ADMIN: Capability = Capability(21, "SYS_ADMIN");
 
 /// Bytes of the stack in a sample, from the stack pointer up.
 const STACK_BYTES: u32 = 4096;
@@ -197,27 +201,40 @@ fn refused(pid: u32, name: &str, error: &io::Error) -> Error {
     let (reason, hint) = match Errno::from_io_error(error) {
         Some(Errno::ACCESS | Errno::PERM) => {
             let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
-            match paranoid.trim().parse::<i32>() {
-                Ok(level @ 3..) => (
-                    format!("kernel.perf_event_paranoid is {level}"),
-                    "run memobj as root, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)",
-                ),
-                _ => (
-                    "perf_event_open is not permitted".to_owned(),
-                    "run memobj as root; in a container, start it with `--cap-add PERFMON`",
-                ),
-            }
+            not_permitted(&own_status(), paranoid.trim().parse().ok())
         }
         Some(Errno::NOSPC) => {
-            ("all debug registers are in use".to_owned(), "detach the debugger that uses them")
+            ("all debug registers are in use".to_owned(), "detach the debugger that uses them".to_owned())
         }
         Some(Errno::NOSYS | Errno::NODEV | Errno::NOENT | Errno::OPNOTSUPP) => (
             "this kernel or machine has no hardware watchpoints".to_owned(),
-            "run it where perf events are enabled",
+            "run it where perf events are enabled".to_owned(),
         ),
-        _ => (error.to_string(), "run memobj as root"),
+        _ => (error.to_string(), PERFMON.remedy(&own_status())),
     };
     Error::new(Stage::WATCH, format!("{}: writes cannot be watched: {reason}", named(pid, name)), hint)
+}
+
+/// The reason and the remedy of a process with this status, where `kernel.perf_event_paranoid` is `paranoid`.
+fn not_permitted(own: &Status, paranoid: Option<i32>) -> (String, String) {
+    let may_watch = [PERFMON, SYS_ADMIN].iter().any(|right| right.is_in(own.capabilities));
+    let root_may = [PERFMON, SYS_ADMIN].iter().any(|right| right.root_may_have(own));
+    match paranoid {
+        _ if own.is_filtered => (
+            "perf_event_open is not permitted, probably by a seccomp filter of this container".to_owned(),
+            PERFMON.of_container(),
+        ),
+        _ if may_watch => (
+            "perf_event_open is not permitted, although we have the capability here".to_owned(),
+            "a security module may forbid it: run memobj as root of the machine".to_owned(),
+        ),
+        _ if !root_may => ("perf_event_open is not permitted".to_owned(), PERFMON.of_container()),
+        Some(level @ 3..) => (
+            format!("kernel.perf_event_paranoid is {level}"),
+            format!("{AS_ROOT}, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)"),
+        ),
+        _ => ("perf_event_open is not permitted".to_owned(), AS_ROOT.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -231,5 +248,23 @@ mod tests {
             assert!(error.message.starts_with("pid 7 (bot): writes cannot be watched: "), "{error}");
             assert!(!error.hint.is_empty(), "{error}");
         }
+    }
+
+    #[test]
+    fn remedy_is_that_of_this_machine() {
+        let user = Status { capabilities: Some(0), bounding: Some(u64::MAX), ..Status::default() };
+        let text = |own: &Status, paranoid| {
+            let (reason, hint) = not_permitted(own, Some(paranoid));
+            format!("{reason}: {hint}")
+        };
+        assert!(text(&user, 3).contains("paranoid is 3: run it as root"), "{}", text(&user, 3));
+        assert!(text(&user, 2).ends_with("run it as root (`sudo memobj …`)"), "{}", text(&user, 2));
+        let in_container = Status { bounding: Some(0), ..user.clone() };
+        assert!(text(&in_container, 3).contains("--cap-add PERFMON"), "{}", text(&in_container, 3));
+        let filtered = Status { is_filtered: true, capabilities: Some(u64::MAX), ..user.clone() };
+        assert!(text(&filtered, 2).contains("seccomp"), "{}", text(&filtered, 2));
+        // Kernels before 5.8 have no CAP_PERFMON.
+        let before = Status { capabilities: Some(1 << SYS_ADMIN.0), ..user };
+        assert!(text(&before, 2).contains("security module"), "{}", text(&before, 2));
     }
 }

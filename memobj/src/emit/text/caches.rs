@@ -6,12 +6,15 @@ use std::sync::Arc;
 use common::columns::{Cell, Tone};
 use common::record::CacheWarning;
 use common::stdio::escape_controls;
-use common::table::Line;
+use common::table::{Column, Line, Table};
 use common::units::{Bytes, Change, counted, thousands};
 
-use super::tables::{ANY_WIDTH, percent, table, titled_table};
+use super::tables::{ANY_WIDTH, percent, titled_table};
 use crate::caches::Cache;
 use crate::emit::summary::ratio;
+
+/// Longer names of caches move the cells behind them.
+const MAX_NAME_WIDTH: usize = 40;
 
 /// Entries and bytes of each cache at the census before, by name.
 pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
@@ -143,11 +146,13 @@ fn sentence(cache: &Cache, warning: CacheWarning) -> String {
 }
 
 fn cache_table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
-    let numbers = [
-        "ENTRIES", "CHANGE", "LIMIT", "FULL", "HITS", "SIZE", "SHARED", "AVERAGE", "LARGEST", "LARGE",
-        "EXPIRED",
-    ];
-    let mut table = table(&numbers, &[("KIND", 24), ("CACHE", ANY_WIDTH)]);
+    // The name is within the 80 columns of a small terminal.
+    let before_name = ["ENTRIES", "CHANGE", "LIMIT", "FULL", "HITS", "SIZE"].map(Column::right);
+    let after_name = ["SHARED", "AVERAGE", "LARGEST", "LARGE", "EXPIRED"].map(Column::right);
+    let name = [Column::left("CACHE", MAX_NAME_WIDTH)];
+    let kind = [Column::left("KIND", ANY_WIDTH)];
+    let columns = before_name.into_iter().chain(name).chain(after_name).chain(kind);
+    let mut table = Table::new(columns.collect::<Vec<_>>());
     for cache in caches.iter().take(limit) {
         table.push(row(cache, before));
     }
@@ -204,13 +209,13 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         Cell::plain(share(record.fill_ratio)),
         Cell::plain(share(cache.hit_ratio())),
         Cell::plain(bytes(record.size_bytes)),
+        Cell::new(ill, format!("{}{several}", escape_controls(&record.name))),
         Cell::new(Tone::Dim, share(shared)),
         Cell::plain(of_entries(record.average_entry_bytes)),
         Cell::plain(of_entries(record.largest_entry_bytes)),
         Cell::plain(some(record.large_entries)),
         Cell::plain(some(record.expired_entries)),
         Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
-        Cell::new(ill, format!("{}{several}", escape_controls(&record.name))),
     ]
 }
 
@@ -265,10 +270,10 @@ mod tests {
   ! a.full\\u{1b}[2J has a hit ratio of 1.0 % (1,000 lookups): make it larger, or remove it
 
   caches (3)
-  ENTRIES          CHANGE  LIMIT    FULL   HITS      SIZE  SHARED  AVERAGE  LARGEST  KIND      CACHE
-    5,000                   none                 2.00 KiB  25.0 %      0 B      0 B  TTLCache  a.none
-       38  +38, +4.00 KiB     40  95.0 %  1.0 %  4.00 KiB  25.0 %      0 B      0 B  TTLCache  a.full\\u{1b}[2J
-       50       -10, ±0 B   none                 8.00 KiB  25.0 %      0 B      0 B  TTLCache  a.large
+  ENTRIES          CHANGE  LIMIT    FULL   HITS      SIZE  CACHE            SHARED  AVERAGE  LARGEST  KIND
+    5,000                   none                 2.00 KiB  a.none           25.0 %      0 B      0 B  TTLCache
+       38  +38, +4.00 KiB     40  95.0 %  1.0 %  4.00 KiB  a.full\\u{1b}[2J  25.0 %      0 B      0 B  TTLCache
+       50       -10, ±0 B   none                 8.00 KiB  a.large          25.0 %      0 B      0 B  TTLCache
   and 1 empty cache: 0 entries, 48 B
   and 1 cache of Python itself: 7 entries, 768 B
 ";

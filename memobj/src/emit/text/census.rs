@@ -9,10 +9,11 @@ use common::table::Line;
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
+use super::packages::packages;
 use super::tables::{ANY_WIDTH, more, object_table, percent, size, table, titled_table};
 use crate::census::Census;
 use crate::emit::summary::CensusSummary;
-use crate::object_sum::{ObjectSum, SummaryRow};
+use crate::object_sum::ObjectSum;
 
 /// Bad reads are a warning from one per this many objects on. A few are normal: frames contain stale pointers.
 const OBJECTS_PER_BAD_READ: u64 = 1000;
@@ -34,7 +35,7 @@ pub(super) struct CensusView<'a> {
 
 impl CensusView<'_> {
     pub fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![self.heading(), self.summary()];
+        let mut lines = vec![self.heading(), self.summary().wrapped()];
         lines.extend(self.warnings());
         // Options that were asked for come first. With caches there is nothing else, so that they fit one screen.
         if let Some(caches) = &self.census.caches {
@@ -46,14 +47,24 @@ impl CensusView<'_> {
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
         if self.census.caches.is_none() {
-            lines.extend(self.rows("types", "TYPE", &self.summary.types));
-            lines.extend(self.rows("modules", "MODULE", &self.summary.modules));
+            let (total, columns) = (self.summary.total.size_bytes, ("OVERHEAD", overhead as fn(_) -> _));
+            let types = &self.summary.types;
+            lines.extend(object_table(
+                "types",
+                ["OVERHEAD", "TYPE"],
+                types,
+                total,
+                self.limit,
+                overhead,
+                |_| Vec::new(),
+            ));
+            lines.extend(packages("packages", &self.summary.modules, total, self.limit, columns));
             lines.extend(self.threads());
             lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         }
         lines.push(Line::default());
-        lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
-        lines.push(self.method());
+        lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage).wrapped()));
+        lines.push(self.method().wrapped());
         lines
     }
 
@@ -153,14 +164,9 @@ impl CensusView<'_> {
         warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
     }
 
-    fn rows(&self, title: &str, name: &'static str, rows: &[SummaryRow]) -> Vec<Line> {
-        let overhead = |sum: ObjectSum| Some(sum.overhead_bytes).filter(|&bytes| bytes > 0);
-        object_table(title, ["OVERHEAD", name], rows, self.summary.total.size_bytes, self.limit, overhead)
-    }
-
     fn threads(&self) -> Vec<Line> {
         let Some(threads) = &self.record.threads else { return Vec::new() };
-        let mut table = table(&["ID"], &[("NAME", 32), ("IS", 16), ("RUNS", ANY_WIDTH)]);
+        let mut table = table(&["ID"], &[("NAME", 32), ("STATE", 16), ("FUNCTION", ANY_WIDTH)]);
         for thread in threads.iter().take(self.limit) {
             let id = thread.native_id.map(|id| id.to_string()).unwrap_or_default();
             let name = thread.name.as_deref().map(|name| escape_controls(name).into_owned());
@@ -241,6 +247,11 @@ impl CensusView<'_> {
         }
         line
     }
+}
+
+/// The storage beyond the sizes, if there is any.
+fn overhead(sum: ObjectSum) -> Option<u64> {
+    Some(sum.overhead_bytes).filter(|&bytes| bytes > 0)
 }
 
 fn thread_flags(thread: &PythonThread) -> String {

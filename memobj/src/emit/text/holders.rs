@@ -1,10 +1,12 @@
 //! The part of a census's text that shows who holds the objects.
 
 use common::columns::{Cell, Tone};
+use common::record::Liveness;
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{counted, thousands};
 
+use super::packages::packages;
 use super::tables::{ANY_WIDTH, bytes, cut, name_cell, object_table, share_cell, table, titled_table};
 use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
@@ -19,7 +21,8 @@ pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec
     let mut lines: Vec<Line> = held.whys.iter().flat_map(paths).collect();
     lines.extend(rows("holders", "HOLDER", &held.holders, total, half));
     lines.extend(rows("owners", "OWNER", &held.owners, total, half));
-    lines.extend(rows("modules of owners", "MODULE", &held.modules, total, quarter));
+    let columns = ("RETAINED", retained_bytes as fn(_) -> _);
+    lines.extend(packages("packages of owners", &held.modules, total.size_bytes, quarter, columns));
     lines.extend(retained(held, total, half));
     lines.extend(unreachable_rows(held, quarter));
     lines
@@ -48,7 +51,11 @@ fn paths(why: &Why) -> Vec<Line> {
 }
 
 fn rows(title: &str, name: &'static str, rows: &[SummaryRow], total: ObjectSum, limit: usize) -> Vec<Line> {
-    object_table(title, ["RETAINED", name], rows, total.size_bytes, limit, |sum| sum.retained_bytes)
+    object_table(title, ["RETAINED", name], rows, total.size_bytes, limit, retained_bytes, |_| Vec::new())
+}
+
+fn retained_bytes(sum: ObjectSum) -> Option<u64> {
+    sum.retained_bytes
 }
 
 /// The retained sizes of types.
@@ -68,12 +75,12 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
     if held.unreachable.is_empty() {
         return Vec::new();
     }
-    let mut table = table(&["COUNT", "SIZE"], &[("CAUSE", 16), ("TYPE", ANY_WIDTH)]);
+    let mut table = table(&["COUNT", "SIZE"], &[("CAUSE", 20), ("TYPE", ANY_WIDTH)]);
     for row in held.unreachable.iter().take(limit) {
         table.push([
             Cell::plain(thousands(row.count)),
             Cell::plain(bytes(row.size_bytes)),
-            Cell::plain(row.cause.to_string()),
+            Cell::plain(describe(row.cause)),
             name_cell(&row.name),
         ]);
     }
@@ -81,11 +88,21 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
     titled_table(&format!("unreachable ({})", counted(count, "object", "objects")), table)
 }
 
+/// Why objects are unreachable, in words.
+fn describe(cause: Liveness) -> &'static str {
+    match cause {
+        Liveness::Held => "reachable",
+        Liveness::Uncollectable => "in gc.garbage",
+        Liveness::Native => "held by native code",
+        Liveness::Unreferred => "no known referrer",
+        Liveness::Garbage => "cyclic garbage",
+        Liveness::Unknown => "unknown",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use common::table::Style;
-
-    use common::record::Liveness;
 
     use super::*;
 

@@ -21,6 +21,7 @@ pub(super) fn table(numbers: &[&'static str], texts: &[(&'static str, usize)]) -
 /// A table of objects by name. Rows beyond `limit` are summed up in the last one.
 ///
 /// `columns` are the titles of the optional column, which has the bytes that `extra` gives, and of the names; shares are of `total_bytes`.
+/// The rows that `parts` gives for a row are below it.
 pub(super) fn object_table(
     title: &str,
     columns: [&'static str; 2],
@@ -28,6 +29,7 @@ pub(super) fn object_table(
     total_bytes: u64,
     limit: usize,
     extra: impl Fn(ObjectSum) -> Option<u64>,
+    parts: impl Fn(&SummaryRow) -> Vec<SummaryRow>,
 ) -> Vec<Line> {
     let [extra_title, name] = columns;
     let mut table = table(&["COUNT", "SIZE", "SHARE", extra_title], &[(name, ANY_WIDTH)]);
@@ -43,6 +45,9 @@ pub(super) fn object_table(
     let (shown, others) = cut(rows, limit);
     for row in shown {
         push(row.sum, name_cell(&row.name));
+        for part in parts(row) {
+            push(part.sum, Cell::new(Tone::Dim, format!("  {}", escape_controls(&part.name))));
+        }
     }
     if !others.is_empty() {
         let sum = others.iter().fold(ObjectSum::NONE, |sum, row| sum.and(row.sum));

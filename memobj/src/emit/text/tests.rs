@@ -53,15 +53,15 @@ fn census_prints_tables() {
      524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache.Séance
        2     ≥160 B   0.0 %            _hashlib.HASH
 
-  modules (3)
-   COUNT       SIZE   SHARE  OVERHEAD  MODULE
+  packages (3)
+   COUNT       SIZE   SHARE  OVERHEAD  PACKAGE
   66,051  10.18 MiB  99.7 %            builtins
      524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache
        2     ≥160 B   0.0 %            _hashlib
 
   threads (2)
-    ID  NAME        IS    RUNS
-  4711  MainThread  main  Bot.poll  /srv/bot/botpkg/poll.py:118
+    ID  NAME        STATE  FUNCTION
+  4711  MainThread  main   Bot.poll  /srv/bot/botpkg/poll.py:118
   4715  unnamed
 
   garbage collector: enabled, 90,000 tracked, 2 in gc.garbage
