@@ -22,6 +22,7 @@ use serde::Serialize as _;
 use serde_json::ser::Formatter;
 
 use crate::record::Record;
+use crate::record_sink::Sink;
 use crate::stdio::is_harmful;
 
 /// Compact JSON with escapes for all characters that can affect a terminal.
@@ -78,6 +79,13 @@ impl<W: Write> Writer<W> {
     /// The output.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.output
+    }
+}
+
+impl<W: Write> Sink for Writer<W> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        // Of an unknown record only its type was read: it cannot be written again.
+        if matches!(record, Record::Unknown(_)) { Ok(()) } else { self.write(record) }
     }
 }
 
@@ -138,6 +146,14 @@ mod tests {
         writer.write(&error(&"long ".repeat(100_000))).unwrap();
         assert_eq!(writer.get_mut().0, 1);
         assert_eq!(writer.last_line().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn unknown_record_is_left_out() {
+        let mut writer = Writer::new(Vec::new());
+        writer.record(&Record::Unknown("newer".to_owned())).unwrap();
+        writer.record(&error("one")).unwrap();
+        assert_eq!(writer.output.iter().filter(|&&byte| byte == b'\n').count(), 1);
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub enum Format {
     Text,
     /// One row for each process and sample
     Csv,
+    /// The newest values for Prometheus; with -o, FILE is replaced at every sample
+    Openmetrics,
 }
 
 /// When PSS and USS are read.
