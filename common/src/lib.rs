@@ -9,9 +9,10 @@
 //! | output | [`stdio`], [`output_file`] | text that is safe on a terminal; pipes; private files |
 //! | words | [`verdict`] | the sentences of a verdict on leaks |
 //! | sink | [`record_sink`] | the interface of everything that writes records |
-//! | stream | [`jsonl`], [`metrics`], [`signal`] | lines out, metrics, Ctrl-C |
+//! | stream | [`jsonl`], [`signal`] | lines in and out, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
 //! | search | [`process_search`] | processes by the name of their program or script |
+//! | metrics | [`metrics`] | records as metrics for a monitoring system |
 //! | launch | [`launch`], [`wait`] | starting, relaying and reaping a command; waiting for the first event |
 //! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
 //! | log | [`log`] | logs of any tool and version, read as moments |

@@ -29,12 +29,12 @@ impl Family {
 }
 
 /// The labels of a root or a Python process.
-const PROCESS: &[&str] = &["process", "pid"];
+const PROCESS: &[&str] = &["command", "pid"];
 /// The labels of a process in a tree; `root` is the pid of the tree's root.
-const MEMBER: &[&str] = &["process", "pid", "root"];
-const HOLDER: &[&str] = &["process", "pid", "holder"];
-const CACHE: &[&str] = &["process", "pid", "cache"];
-const LEAK: &[&str] = &["process", "pid", "holder", "type"];
+const MEMBER: &[&str] = &["command", "pid", "root"];
+const HOLDER: &[&str] = &["command", "pid", "holder"];
+const CACHE: &[&str] = &["command", "pid", "cache"];
+const LEAK: &[&str] = &["command", "pid", "holder", "type"];
 
 macro_rules! families {
     ($($id:ident: $name:literal, $labels:expr, $help:literal;)*) => {
@@ -66,12 +66,12 @@ families! {
     PROCESS_START: "memmon_process_start_time_seconds", MEMBER, "Start time of a process, since 1970.";
     CENSUS_TIME: "memobj_census_timestamp_seconds", PROCESS, "The time of the last census, since 1970.";
     CENSUS_PAUSE: "memobj_census_pause_seconds", PROCESS, "Time for which the process was paused for the last census.";
-    PYTHON: "memobj_python_info", &["process", "pid", "version"], "The version of Python that the process runs. Always 1.";
+    PYTHON: "memobj_python_info", &["command", "pid", "version"], "The version of Python that the process runs. Always 1.";
     CENSUS_RSS: "memobj_process_rss_bytes", PROCESS, "Resident set size at the census.";
     OBJECTS: "memobj_objects", PROCESS, "Python objects.";
     OBJECT_BYTES: "memobj_objects_bytes", PROCESS, "Sum of the sizes of the Python objects.";
-    TYPE_OBJECTS: "memobj_type_objects", &["process", "pid", "type"], "Objects of a type.";
-    TYPE_BYTES: "memobj_type_bytes", &["process", "pid", "type"], "Sum of the sizes of the objects of a type.";
+    TYPE_OBJECTS: "memobj_type_objects", &["command", "pid", "type"], "Objects of a type.";
+    TYPE_BYTES: "memobj_type_bytes", &["command", "pid", "type"], "Sum of the sizes of the objects of a type.";
     HOLDER_OBJECTS: "memobj_holder_objects", HOLDER, "Objects that a holder keeps alive.";
     HOLDER_BYTES: "memobj_holder_bytes", HOLDER, "Sum of their sizes.";
     HOLDER_RETAINED: "memobj_holder_retained_bytes", HOLDER, "Memory that would be freed without the holder.";
@@ -80,7 +80,7 @@ families! {
     CACHE_BYTES: "memobj_cache_bytes", CACHE, "Deep size of a cache.";
     CACHE_HITS: "memobj_cache_hits_total", CACHE, "Lookups that found an entry.";
     CACHE_MISSES: "memobj_cache_misses_total", CACHE, "Lookups that found no entry.";
-    MEMORY: "memobj_memory_bytes", &["process", "pid", "kind"], "Resident memory by its owner.";
+    MEMORY: "memobj_memory_bytes", &["command", "pid", "kind"], "Resident memory by its owner.";
     VERDICT_TIME: "memobj_verdict_timestamp_seconds", PROCESS, "The time of the last verdict on leaks, since 1970.";
     VERDICT_PAUSE: "memobj_verdict_longest_pause_seconds", PROCESS, "Longest time for which the process was paused for a census of that search.";
     LEAKS: "memobj_leaks", PROCESS, "Leaks found: holders that grow without a limit, and 1 if other memory does. Absent if the search was too short.";

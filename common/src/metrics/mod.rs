@@ -10,7 +10,7 @@
 //! let root = ProcessSample { rss_bytes: Some(4096), ..ProcessSample::unread(7, "bot") };
 //! let mut metrics = Metrics::default();
 //! metrics.take(&Record::Process(Box::new(ProcessRecord::new(Header::now(&Run::start(), 1), root))));
-//! assert!(metrics.text().contains("memmon_process_rss_bytes{process=\"bot\",pid=\"7\",root=\"7\"} 4096\n"));
+//! assert!(metrics.text().contains("memmon_process_rss_bytes{command=\"bot\",pid=\"7\",root=\"7\"} 4096\n"));
 //! ```
 
 mod families;

@@ -27,13 +27,10 @@ impl Adder<'_> {
     }
 }
 
-fn subject(name: Option<&str>, pid: u32, start_ticks: Option<u64>) -> Subject {
-    Subject::new(&[name.unwrap_or_default(), &pid.to_string()], start_ticks)
-}
-
 /// Adds the values of a census.
 pub(super) fn take_census(values: &mut Values, record: &CensusRecord) {
-    let subject = subject(record.name.as_deref(), record.pid, record.start_ticks);
+    let name = record.name.as_deref().unwrap_or_default();
+    let subject = Subject::new(name, record.cmdline.as_deref(), record.pid, None, record.start_ticks);
     let mut adder = Adder { values, subject };
     adder.set(CENSUS_TIME, &[], Some(record.timestamp.unix_seconds()));
     adder.set(CENSUS_PAUSE, &[], record.pause_seconds);
@@ -71,7 +68,8 @@ pub(super) fn take_census(values: &mut Values, record: &CensusRecord) {
 
 /// Adds a verdict.
 pub(super) fn take_leaks(values: &mut Values, record: &LeaksRecord) {
-    let subject = subject(record.name.as_deref(), record.pid, record.start_ticks);
+    let name = record.name.as_deref().unwrap_or_default();
+    let subject = Subject::new(name, record.cmdline.as_deref(), record.pid, None, record.start_ticks);
     let mut adder = Adder { values, subject };
     adder.set(VERDICT_TIME, &[], Some(record.timestamp.unix_seconds()));
     adder.set(VERDICT_PAUSE, &[], record.longest_pause_seconds);

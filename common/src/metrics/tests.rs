@@ -40,14 +40,29 @@ fn value_not_read_again_stays() {
     metrics.take(&tree(2, sample(7, "bot", 20), Vec::new()));
     assert!(metrics.end_round());
     let pss = |metrics: &Metrics| lines(metrics, "memmon_process_pss_bytes");
-    assert_eq!(pss(&metrics), [r#"memmon_process_pss_bytes{process="bot",pid="7",root="7"} 5"#]);
+    assert_eq!(pss(&metrics), [r#"memmon_process_pss_bytes{command="bot",pid="7",root="7"} 5"#]);
     assert_eq!(
         lines(&metrics, "memmon_process_rss_bytes"),
-        [r#"memmon_process_rss_bytes{process="bot",pid="7",root="7"} 20"#]
+        [r#"memmon_process_rss_bytes{command="bot",pid="7",root="7"} 20"#]
     );
     let another = ProcessSample { start_ticks: Some(2), ..sample(7, "bot", 20) };
     metrics.take(&tree(3, another, Vec::new()));
     assert_eq!(pss(&metrics), [""; 0], "another process has the pid");
+}
+
+#[test]
+fn script_names_its_interpreter() {
+    let mut metrics = Metrics::default();
+    let cmdline: [String; 3] = ["python3".into(), "-u".into(), "/srv/bot.py".into()];
+    metrics.take(&tree(
+        1,
+        ProcessSample { cmdline: Some(Arc::new(cmdline)), ..sample(7, "python3", 1) },
+        Vec::new(),
+    ));
+    assert_eq!(
+        lines(&metrics, "memmon_tree_rss_bytes"),
+        [r#"memmon_tree_rss_bytes{command="bot.py",pid="7"} 1"#]
+    );
 }
 
 #[test]
@@ -92,7 +107,7 @@ fn names_follow_the_conventions() {
         assert!(name.starts_with("memmon_") || name.starts_with("memobj_"), "{name}");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
         assert!(!family.help.contains(['\\', '\n', '"']) && family.help.ends_with('.'), "{name}");
-        assert_eq!(&family.labels[..2], ["process", "pid"], "{name}");
+        assert_eq!(&family.labels[..2], ["command", "pid"], "{name}");
         assert_eq!(FAMILIES.iter().filter(|other| other.name == name).count(), 1, "{name}");
     }
 }

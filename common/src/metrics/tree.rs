@@ -14,7 +14,7 @@ use crate::time::Stamp;
 /// Adds the values of a root, its tree and its largest descendants.
 pub(super) fn take(values: &mut Values, old: &Values, record: &ProcessRecord) {
     let root = record.root();
-    let subject = Subject::new(&[&root.name, &root.pid.to_string()], root.start_ticks);
+    let subject = subject(&root, None);
     let cgroup = record.cgroup.as_ref();
     let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
     for (family, value) in [
@@ -37,8 +37,7 @@ pub(super) fn take(values: &mut Values, old: &Values, record: &ProcessRecord) {
 }
 
 fn take_process(values: &mut Values, old: &Values, process: &ProcessSample, root: u32) {
-    let subject =
-        Subject::new(&[&process.name, &process.pid.to_string(), &root.to_string()], process.start_ticks);
+    let subject = subject(process, Some(root));
     let start = process.start_time.as_ref().and_then(|time| time.parse::<Stamp>().ok());
     for (family, value) in [
         (PROCESS_RSS, process.rss_bytes),
@@ -54,4 +53,8 @@ fn take_process(values: &mut Values, old: &Values, process: &ProcessSample, root
     }
     values.set(PROCESS_CPU, &subject, &[], process.cpu_ratio, old);
     values.set(PROCESS_START, &subject, &[], start.map(Stamp::unix_seconds), old);
+}
+
+fn subject(process: &ProcessSample, root: Option<u32>) -> Subject {
+    Subject::new(&process.name, process.cmdline.as_deref(), process.pid, root, process.start_ticks)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::families::Family;
+use crate::process_search::ProgramName;
 
 /// The most descendants of a root, and the most types, holders, caches and leaks of a process, those with the most bytes first. A
 /// label with any number of values would make a monitoring system's memory grow.
@@ -26,9 +27,18 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A process with these first labels.
-    pub(super) fn new(labels: &[&str], start_ticks: Option<u64>) -> Self {
-        Self { labels: labels.iter().map(|&label| label.to_owned()).collect(), start_ticks }
+    /// A process. Its label `command` is the name of its script, if it is an interpreter: a fleet has many a `python3`.
+    pub(super) fn new(
+        name: &str,
+        cmdline: Option<&[String]>,
+        pid: u32,
+        root: Option<u32>,
+        start_ticks: Option<u64>,
+    ) -> Self {
+        let program = ProgramName { name, cmdline: cmdline.unwrap_or_default() };
+        let command = program.script().unwrap_or(name).to_owned();
+        let pids = [Some(pid), root].into_iter().flatten().map(|pid| pid.to_string());
+        Self { labels: std::iter::once(command).chain(pids).collect(), start_ticks }
     }
 }
 
