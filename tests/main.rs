@@ -57,6 +57,7 @@ mod paths;
 mod pipes;
 mod records;
 mod refusals;
+mod rotation;
 mod rss_rest;
 mod safety;
 mod schema;

@@ -54,7 +54,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Creates a writer to `output`, which should not buffer.
+    /// Creates a writer to `output`. One that buffers lines should be written out at the end with [`finish`](Sink::finish).
     pub fn new(output: W) -> Self {
         Self { output, line: Vec::new() }
     }
@@ -67,8 +67,7 @@ impl<W: Write> Writer<W> {
         self.line.clear();
         record.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, TerminalSafe))?;
         self.line.push(b'\n');
-        self.output.write_all(&self.line)?;
-        self.output.flush()
+        self.output.write_all(&self.line)
     }
 
     /// The last line written, with its end.
@@ -86,6 +85,10 @@ impl<W: Write> Sink for Writer<W> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         // Of an unknown record only its type was read: it cannot be written again.
         if matches!(record, Record::Unknown(_)) { Ok(()) } else { self.write(record) }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 }
 

@@ -79,8 +79,11 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`replace`].
 pub fn check_replace(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+    match path.symlink_metadata() {
+        _ if path.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        // Nothing is created beside it.
+        Ok(about) if !about.is_file() => return Ok(()),
+        _ => {}
     }
     let beside = beside(path)?;
     if let Some(folder) = path.parent() {
@@ -288,6 +291,7 @@ mod tests {
         replace(&link, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new");
+        check_replace(Path::new("/dev/null")).unwrap();
         replace(Path::new("/dev/null"), b"x").unwrap();
     }
 

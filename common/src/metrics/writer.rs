@@ -1,7 +1,7 @@
 //! Writes the metrics of a run to a file or a stream.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::latest::Metrics;
@@ -10,16 +10,20 @@ use crate::record::Record;
 use crate::record_sink::Sink;
 
 /// Writes all metrics at the end of each round in which they changed.
-#[derive(Debug)]
 pub struct MetricsWriter {
     metrics: Metrics,
     output: Output,
 }
 
-#[derive(Debug)]
 enum Output {
     File(PathBuf),
-    Stream(File),
+    Stream(Box<dyn Write>),
+}
+
+impl fmt::Debug for MetricsWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsWriter").field("metrics", &self.metrics).finish_non_exhaustive()
+    }
 }
 
 impl MetricsWriter {
@@ -34,7 +38,7 @@ impl MetricsWriter {
 
     /// A writer that appends the text of each round to `stream`.
     #[must_use]
-    pub fn to_stream(stream: File) -> Self {
+    pub fn to_stream(stream: Box<dyn Write>) -> Self {
         Self { metrics: Metrics::default(), output: Output::Stream(stream) }
     }
 }

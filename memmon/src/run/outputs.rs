@@ -1,6 +1,6 @@
 //! Destinations of records: stdout or a file, the saved history, the screen.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use common::cli::Failure;
@@ -127,11 +127,18 @@ fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>
         let writer = MetricsWriter::to_file(path).map_err(|error| Failure::at(&name, &error))?;
         return Ok(Destination::new(name, Box::new(writer)));
     }
+    if format == Format::Csv && args.output.as_ref().is_some_and(|path| path.to_string_lossy().contains('%'))
+    {
+        return Err(Failure::new(
+            "a table has its titles only once, so its file has no date",
+            "use --format jsonl",
+        ));
+    }
     // A table has its titles once, so the file begins again; other logs are appended to.
     let existing = if format == Format::Csv { Existing::Replace } else { Existing::Append };
-    let (name, file, style) = match &args.output {
-        Some(path) => (path.display().to_string(), open_log(path, existing)?, Style::default()),
-        None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
+    let (name, file, style): (_, Box<dyn Write>, _) = match &args.output {
+        Some(path) => (path.display().to_string(), Box::new(open_log(path, existing)?), Style::default()),
+        None => ("stdout".to_owned(), Box::new(open_stdout()?), stdout_style()),
     };
     let sink: Box<dyn Sink> = match format {
         Format::Jsonl => Box::new(Writer::new(file)),

@@ -11,7 +11,9 @@ pub(super) fn next_step(config: &Config, roots: &[u32], leak: Option<&str>) -> O
             Some(Format::Jsonl) => path.clone(),
             Some(Format::Text | Format::Openmetrics) => return None,
         };
-        return Some(format!("what grew? memdiff --trend {}", log.display()));
+        // A name with a date may be several files.
+        let is_one = !log.to_string_lossy().contains('%');
+        return is_one.then(|| format!("what grew? memdiff --trend {}", log.display()));
     }
     let (Targets::Processes(_), [pid]) = (&config.targets, roots) else { return None };
     if config.watch.is_some() {

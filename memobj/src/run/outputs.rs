@@ -1,7 +1,6 @@
 //! Destinations of censuses: stdout, or one file for people and one for programs.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use common::cli::Failure;
@@ -20,7 +19,7 @@ use crate::emit::text::{TextState, TextWriter};
 
 /// Writes each record to every destination.
 pub struct Outputs {
-    text: Destination<TextWriter<File>>,
+    text: Destination<TextWriter<Box<dyn Write>>>,
     /// For programs.
     records: Destination<Box<dyn Sink>>,
     to_terminal: bool,
@@ -42,7 +41,7 @@ impl Outputs {
         };
         let Some(path) = &config.output else {
             let default_format = if outputs.to_terminal { Format::Text } else { Format::Jsonl };
-            let file = open_stdout()?;
+            let file = Box::new(open_stdout()?);
             outputs.add(
                 config.format.unwrap_or(default_format),
                 "stdout".into(),
@@ -75,11 +74,11 @@ impl Outputs {
 
     fn add_log(&mut self, format: Format, path: &Path, config: &Config) -> Result<(), Failure> {
         let file = open_log(path, Existing::Append)?;
-        self.add(format, path.display().to_string(), file, Style::default(), config);
+        self.add(format, path.display().to_string(), Box::new(file), Style::default(), config);
         Ok(())
     }
 
-    fn add(&mut self, format: Format, name: String, file: File, style: Style, config: &Config) {
+    fn add(&mut self, format: Format, name: String, file: Box<dyn Write>, style: Style, config: &Config) {
         let sink: Box<dyn Sink> = match format {
             Format::Text => {
                 self.text = Destination::new(name, TextWriter::new(file, style, config.text));
