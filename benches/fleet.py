@@ -3,8 +3,8 @@
 
     cargo build --release && python3 benches/fleet.py [--hosts 10000] [--every 300]
 
-Real records of memmon and memobj, of examples/leaky_bot.py, are the models. Each host gets a sample of one process every so many
-seconds for a day, and a verdict every six hours. At eight o'clock half of the hosts get version 1.4.2, which leaks. The logs are
+Real records of memmon and memobj, of examples/leaky_bot.py, are the models. Each host gets a sample of one process every five minutes
+(--every) for a day, and a verdict every six hours. At eight o'clock half of the hosts get version 1.4.2, which leaks. The logs are
 plain JSONL in a folder of their own, which is deleted in the end. Each query runs in a process of its own, on the files and on a
 table that was loaded from them. Reported: time, processor time and peak memory of that process, and whether the answer is right.
 
