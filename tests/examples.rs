@@ -1,5 +1,7 @@
 //! The examples do what they say.
 
+mod sql;
+
 use crate::support::python::{python, with};
 use crate::support::workspace;
 use crate::support::{Tool, bin, json_lines};
@@ -46,20 +48,6 @@ fn python_example_reads_a_log() {
     let run = Tool::new(&python.path).arg(example("read_log.py")).arg("log.jsonl").dir(folder.path()).run();
     let out = run.expect_code(0).out();
     assert!(out.starts_with(&format!("process {}: ", std::process::id())), "{out}");
-}
-
-#[test]
-fn sql_example_reads_a_log() {
-    let python = match with(&["duckdb==2.0.1"], "import duckdb") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("no DuckDB: {reason}"),
-    };
-    let folder = tempfile::tempdir().unwrap();
-    log(folder.path());
-    let code = "import duckdb, sys; print(duckdb.sql(open(sys.argv[1]).read()).fetchall())";
-    let run = Tool::new(python).args(["-c", code]).arg(example("read_log.sql")).dir(folder.path()).run();
-    let out = run.expect_code(0).out();
-    assert!(out.contains(&std::process::id().to_string()), "{out}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use serde::Serialize as _;
 use serde_json::ser::Formatter;
 
 use crate::record::Record;
+use crate::record_sink::Sink;
 use crate::stdio::is_harmful;
 
 /// Compact JSON with escapes for all characters that can affect a terminal.
@@ -53,7 +54,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Creates a writer to `output`, which should not buffer.
+    /// Creates a writer to `output`. One that buffers lines should be written out at the end with [`finish`](Sink::finish).
     pub fn new(output: W) -> Self {
         Self { output, line: Vec::new() }
     }
@@ -66,8 +67,7 @@ impl<W: Write> Writer<W> {
         self.line.clear();
         record.serialize(&mut serde_json::Serializer::with_formatter(&mut self.line, TerminalSafe))?;
         self.line.push(b'\n');
-        self.output.write_all(&self.line)?;
-        self.output.flush()
+        self.output.write_all(&self.line)
     }
 
     /// The last line written, with its end.
@@ -78,6 +78,17 @@ impl<W: Write> Writer<W> {
     /// The output.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.output
+    }
+}
+
+impl<W: Write> Sink for Writer<W> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        // Of an unknown record only its type was read: it cannot be written again.
+        if matches!(record, Record::Unknown(_)) { Ok(()) } else { self.write(record) }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 }
 
@@ -138,6 +149,14 @@ mod tests {
         writer.write(&error(&"long ".repeat(100_000))).unwrap();
         assert_eq!(writer.get_mut().0, 1);
         assert_eq!(writer.last_line().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn unknown_record_is_left_out() {
+        let mut writer = Writer::new(Vec::new());
+        writer.record(&Record::Unknown("newer".to_owned())).unwrap();
+        writer.record(&error("one")).unwrap();
+        assert_eq!(writer.output.iter().filter(|&&byte| byte == b'\n').count(), 1);
     }
 
     #[test]

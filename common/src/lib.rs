@@ -8,9 +8,11 @@
 //! | cache | [`cache`] | a cache that is bounded in bytes |
 //! | output | [`stdio`], [`output_file`] | text that is safe on a terminal; pipes; private files |
 //! | words | [`verdict`] | the sentences of a verdict on leaks |
+//! | sink | [`record_sink`] | the interface of everything that writes records |
 //! | stream | [`jsonl`], [`signal`] | lines in and out, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
 //! | search | [`process_search`] | processes by the name of their program or script |
+//! | metrics | [`metrics`] | records as metrics for a monitoring system |
 //! | launch | [`launch`], [`wait`] | starting, relaying and reaping a command; waiting for the first event |
 //! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
 //! | log | [`log`] | logs of any tool and version, read as moments |
@@ -38,12 +40,14 @@ pub mod jsonl;
 #[cfg(unix)]
 pub mod launch;
 pub mod log;
+pub mod metrics;
 pub mod output_file;
 #[cfg(unix)]
 pub mod priority;
 pub mod process;
 pub mod process_search;
 pub mod record;
+pub mod record_sink;
 #[cfg(unix)]
 pub mod session;
 #[cfg(unix)]

@@ -13,9 +13,10 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 /// The effect on the content of a file that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,75 @@ pub fn open(path: &Path, existing: Existing) -> io::Result<File> {
         file.set_len(0)?;
     }
     Ok(file)
+}
+
+/// Replaces the whole file at `path`: a reader sees the old content or the new one, never a part.
+///
+/// The content is written to a file beside it, which is then renamed. It must have no secrets: all users can read a new file, as far
+/// as the umask permits, because other services read such files. A file that exists keeps its mode. Links, devices and FIFOs stay
+/// what they are; they are written as [`open`] does, not at once.
+///
+/// # Errors
+/// As open(2), write(2) and rename(2).
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let existing = match path.symlink_metadata() {
+        Ok(about) if !about.is_file() => return open(path, Existing::Replace)?.write_all(content),
+        about => about.ok(),
+    };
+    let beside = beside(path)?;
+    let written = create_beside(&beside).and_then(|mut file| {
+        if let Some(about) = existing {
+            file.set_permissions(about.permissions())?;
+        }
+        file.write_all(content)
+    });
+    let renamed = written.and_then(|()| fs::rename(&beside, path));
+    if renamed.is_err() {
+        // It may not exist.
+        let _ = fs::remove_file(&beside);
+    }
+    renamed
+}
+
+/// Checks whether [`replace`] can work, before there is content. Creates missing folders.
+///
+/// # Errors
+/// As [`replace`].
+pub fn check_replace(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        _ if path.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        // Nothing is created beside it.
+        Ok(about) if !about.is_file() => return Ok(()),
+        _ => {}
+    }
+    let beside = beside(path)?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    create_beside(&beside)?;
+    fs::remove_file(beside)
+}
+
+/// A hidden file in the folder of `path`, of this process.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
+
+/// Creates the file anew: one that exists is left of a process that was killed, or somebody's link.
+fn create_beside(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    options.open(path)
 }
 
 #[cfg(not(unix))]
@@ -190,6 +260,39 @@ mod tests {
         fs::remove_file(&second).unwrap();
         symlink("link", &second).unwrap();
         assert_eq!(open(&link, Existing::Append).unwrap_err().raw_os_error(), Some(40), "ELOOP");
+    }
+
+    #[test]
+    fn replaced_file_is_whole_and_readable_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/metrics.prom");
+        check_replace(&path).unwrap();
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0, "the check leaves nothing");
+        replace(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o700, 0o600);
+        let reader = File::open(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        // A process that was killed left it.
+        fs::write(beside(&path).unwrap(), "half").unwrap();
+        replace(&path, b"second").unwrap();
+        assert_eq!(io::read_to_string(reader).unwrap(), "one", "who reads the old file reads all of it");
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(check_replace(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn replace_keeps_links_and_devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old content").unwrap();
+        symlink("file", &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        check_replace(Path::new("/dev/null")).unwrap();
+        replace(Path::new("/dev/null"), b"x").unwrap();
     }
 
     #[test]

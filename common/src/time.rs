@@ -77,6 +77,14 @@ impl Stamp {
         zone().to_timestamp(text.parse().ok()?).ok().map(Self::local)
     }
 
+    /// Formats it like [`format`](Self::format), with a pattern of the user.
+    ///
+    /// # Errors
+    /// The pattern has an unknown conversion, or one that a time without a zone does not have.
+    pub fn try_format(self, pattern: &str) -> Result<String, jiff::Error> {
+        jiff::fmt::strtime::format(pattern, self.offset.to_datetime(self.moment))
+    }
+
     /// Formats it with jiff's `strftime`, in its own offset.
     #[must_use]
     pub fn format(self, pattern: &str) -> String {

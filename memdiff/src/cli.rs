@@ -22,7 +22,7 @@ pub const DEFAULT_THRESHOLD_BYTES: u64 = 4 << 20;
 #[derive(Debug, Parser)]
 #[command(name = "memdiff", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
-    /// One log, or an earlier and a later one; - is the standard input
+    /// One log, or an earlier and a later one; - is the standard input; a quoted pattern, 'log-*.jsonl', is one log in several files
     #[arg(value_name = "LOG")]
     pub logs: Vec<PathBuf>,
 

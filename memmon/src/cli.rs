@@ -113,6 +113,8 @@ pub enum Format {
     Text,
     /// One row for each process and sample
     Csv,
+    /// The newest values for Prometheus; with -o, FILE is replaced at every sample
+    Openmetrics,
 }
 
 /// When PSS and USS are read.
@@ -245,6 +247,9 @@ Examples:
   memmon -n celery -i 1s --watch          all processes of that name, live
   memmon -- bot.py                        start it with its .venv, and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
+  memmon -n bot.py -o log-%Y%m%d.jsonl.gz a log file for each day, compressed
+  memmon -n bot.py --format openmetrics -o bot.prom
+                                          metrics for Prometheus
   memmon -p 1234 -o log.jsonl --at 80% --run 'memobj --leaks -p {pid}'
                                           find the leak before the OOM kill
 ";
@@ -276,7 +281,10 @@ Exit status: 0 the target ended or the user stopped memmon; 1 a limit of --fail-
 launched command its own status, 126 if it cannot be executed, 127 if it is not found.
 
 Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line shows \
-the path.
+the path. \
+-o appends to FILE. %Y, %m, %d and other conversions of strftime(3) in its name begin a new file when the name changes; %% is \
+a percent sign. A FILE.gz is compressed in blocks of up to a minute. Several processes can append to one FILE. With \
+--format openmetrics the file is replaced at every sample.
 ";
 
 #[cfg(test)]

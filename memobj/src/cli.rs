@@ -142,10 +142,10 @@ pub struct Args {
     pub diff_every: u64,
 
     /// Output format [default: text on a terminal, jsonl otherwise]
-    #[arg(long, value_enum, conflicts_with = "output", help_heading = "Output")]
+    #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
-    /// Append text to FILE and records to FILE.jsonl instead of stdout; a command keeps its stdout
+    /// Append text to FILE and records to FILE.jsonl instead of stdout, or only --format to FILE; a command keeps its stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -397,7 +397,6 @@ mod tests {
             &["-p", "1", "--save-snapshot", "x", "-i", "1"],
             &["-p", "1", "--tree", "--save-snapshot", "x"],
             &["-p", "1", "--max-pause", "1ms", "--save-snapshot", "x"],
-            &["-p", "1", "-o", "x", "--format", "text"],
             &["-p", "1", "--tree", "--export", "x.heapsnapshot"],
             &["-p", "1", "-i", "1", "--export", "x.heapsnapshot"],
             &["-p", "1", "--leaks", "--export", "x.heapsnapshot"],

@@ -27,9 +27,9 @@ pub struct Config {
     pub leaks: bool,
     /// Watches who writes to a container, in place of censuses.
     pub watch: Option<WatchOptions>,
-    /// The file for the text; records go to the same name with `.jsonl`. `None` is stdout.
+    /// The file for the text; records go to the same name with `.jsonl`. With a format, the only file. `None` is stdout.
     pub output: Option<PathBuf>,
-    /// The format on stdout; `None` depends on whether it is a terminal.
+    /// The format; `None` on stdout depends on whether it is a terminal.
     pub format: Option<Format>,
     /// The extent of the text.
     pub text: TextOptions,
@@ -62,6 +62,8 @@ pub enum Format {
     Jsonl,
     /// Tables for people
     Text,
+    /// The newest values for Prometheus; with -o, FILE is replaced after every round of censuses
+    Openmetrics,
 }
 
 /// The extent of the text.

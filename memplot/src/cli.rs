@@ -13,7 +13,7 @@ use crate::clock::TimeBound;
 #[derive(Debug, Parser)]
 #[command(name = "memplot", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
-    /// Logs, all on one time axis; `-` or none for stdin
+    /// Logs, all on one time axis; `-` or none for stdin; a quoted pattern, 'log-*.jsonl', is one log in several files
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

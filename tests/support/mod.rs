@@ -7,6 +7,7 @@ pub mod damage;
 pub mod interpreters;
 pub mod log;
 pub mod process;
+pub mod prometheus;
 pub mod pty;
 pub mod python;
 pub mod samples;

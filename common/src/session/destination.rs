@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use super::log_file::LogFile;
 use crate::cli::Failure;
-use crate::output_file::{self, Existing};
+use crate::output_file::Existing;
 use crate::stdio;
 use crate::table::Style;
 
@@ -71,18 +72,12 @@ pub fn open_stdout() -> Result<File, Failure> {
     file.map_err(|error| Failure::at("stdout", &error))
 }
 
-/// Opens a log as [`output_file::open`] does; missing folders are created.
+/// Opens a log, as [`LogFile::open`] does.
 ///
 /// # Errors
 /// The file or a folder cannot be created, or the file is refused.
-pub fn open_log(path: &Path, existing: Existing) -> Result<File, Failure> {
-    let open = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        output_file::open(path, existing)
-    };
-    open().map_err(|error| Failure::at(&path.display().to_string(), &error))
+pub fn open_log(path: &Path, existing: Existing) -> Result<LogFile, Failure> {
+    LogFile::open(path, existing).map_err(|error| Failure::at(&path.display().to_string(), &error))
 }
 
 /// Colour and width for text on stdout.

@@ -32,6 +32,7 @@
 //! ```
 
 mod destination;
+mod log_file;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -50,6 +51,7 @@ use crate::time::Span;
 use crate::wait::{Ready, Sources, Waiter};
 
 pub use destination::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
+pub use log_file::{LogFile, dated_path};
 
 /// What a session needs to know before it begins.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use common::record::{ProcessRecord, ProcessSample, Record};
+use common::record_sink::Sink;
 use common::stdio::escape_cell;
 use serde_json::Value;
 
-use super::sink::Sink;
 use crate::shell_quote::quote_command;
 
 /// The columns: fields of the record, `role`, and fields of one process.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use common::jsonl::Writer;
 use common::record::Record;
+use common::record_sink::Sink;
 use common::table::Style;
 use common::time::Stamp;
 
 use super::atomic_writer::{AppendFile, AtomicWriter};
-use super::sink::Sink;
 use super::text::Text;
 
 /// Names to try for runs that begin in the same second and folder.

@@ -1,10 +1,11 @@
 //! Writers of records.
 //!
-//! | [`Sink`] | for | one record becomes |
+//! | [`Sink`](common::record_sink::Sink) | for | one record becomes |
 //! |---|---|---|
 //! | [`common::jsonl::Writer`] | programs | one line |
 //! | [`Text`] | people | a block, or lines between blocks |
 //! | [`Csv`] | spreadsheets | a row for each process |
+//! | [`common::metrics::MetricsWriter`] | monitoring systems | the newest values |
 //! | [`HistoryFiles`] | later | the first two, in two files |
 //!
 //! Every sink writes a record with a single `write`: a concurrent reader, or one after a crash, never finds half a sample.
@@ -12,7 +13,6 @@
 mod atomic_writer;
 mod csv;
 mod history_files;
-mod sink;
 mod text;
 
 #[cfg(test)]
@@ -21,5 +21,4 @@ mod testing;
 pub use atomic_writer::AppendFile;
 pub use csv::Csv;
 pub use history_files::{HistoryFiles, state_dir};
-pub use sink::Sink;
 pub use text::Text;

@@ -14,13 +14,13 @@ use std::io::{self, Write};
 
 use common::columns::Tone;
 use common::record::{ErrorRecord, EventKind, ProcessEvent, ProcessRecord, Record};
+use common::record_sink::Sink;
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
 
 use self::event_lines::{LimitCrossing, PendingEvents};
 use self::format::ProcessIdentity;
 use self::sample_block::{Checkpoint, SampleBlock};
-use super::sink::Sink;
 
 /// After this many samples without a root its last values are forgotten.
 const MAX_ROOT_AGE: u64 = 100;

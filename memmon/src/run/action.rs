@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use common::output_file::{self, Existing};
 use common::record::Metric;
+use common::session::dated_path;
 use common::stdio::escape_controls;
 use common::time::{Span, Stamp};
 use common::units::Bytes;
@@ -114,6 +115,8 @@ fn ending(running: &Running, status: io::Result<ExitStatus>) -> String {
 
 /// `log-20261129T203010-1234.txt` beside `log.jsonl`.
 fn output_path(log: &Path, at: Stamp, pid: u32) -> PathBuf {
+    // The name of the log may have the date in it.
+    let log = dated_path(log, at).unwrap_or_else(|_| log.to_owned());
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
     log.with_file_name(format!("{stem}-{}-{pid}.txt", at.format("%Y%m%dT%H%M%S")))
 }

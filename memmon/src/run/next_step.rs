@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::cli::Format;
 
-/// The step after a log; `None` for a format that memdiff does not read.
+/// The step after a log; `None` for a format that memdiff does not read, and for a name with a date, which may be several files.
 pub(super) fn judge(log: &Path, format: Option<Format>) -> Option<String> {
-    let is_read = matches!(format, None | Some(Format::Jsonl));
+    let is_read = matches!(format, None | Some(Format::Jsonl)) && !log.to_string_lossy().contains('%');
     is_read.then(|| format!("what grew? memdiff --trend {}", log.display()))
 }
 
@@ -25,6 +25,7 @@ mod tests {
     #[test]
     fn steps_fit_the_target() {
         assert_eq!(judge(Path::new("a.jsonl"), None).as_deref(), Some("what grew? memdiff --trend a.jsonl"));
+        assert_eq!(judge(Path::new("a-%Y.jsonl"), None), None);
         assert_eq!(judge(Path::new("a.csv"), Some(Format::Csv)), None);
         assert_eq!(search(std::process::id()), None, "this test is no Python");
     }

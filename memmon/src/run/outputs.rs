@@ -1,18 +1,20 @@
 //! Destinations of records: stdout or a file, the saved history, the screen.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use common::cli::Failure;
 use common::jsonl::Writer;
+use common::metrics::MetricsWriter;
 use common::output_file::Existing;
 use common::record::Record;
+use common::record_sink::Sink;
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
 use common::time::Stamp;
 
 use crate::cli::{Args, Format};
-use crate::emit::{Csv, HistoryFiles, Sink, Text, state_dir};
+use crate::emit::{Csv, HistoryFiles, Text, state_dir};
 use crate::watch::TerminalScreen;
 
 /// The folder of histories that are saved by default, below the user's state folder.
@@ -91,7 +93,10 @@ impl Outputs {
         {
             log.set_width(terminal_columns());
         }
-        self.log.write(|log| records.iter().try_for_each(|record| log.record(record)));
+        self.log.write(|log| {
+            records.iter().try_for_each(|record| log.record(record))?;
+            log.end_round()
+        });
         if let Some(screen) = self.screen.writer() {
             records.iter().for_each(|record| screen.take(record));
         }
@@ -117,15 +122,28 @@ impl Outputs {
 fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>>, Failure> {
     let default = if to_terminal { Format::Text } else { Format::Jsonl };
     let format = args.format.unwrap_or(default);
+    if let (Format::Openmetrics, Some(path)) = (format, &args.output) {
+        let name = path.display().to_string();
+        let writer = MetricsWriter::to_file(path).map_err(|error| Failure::at(&name, &error))?;
+        return Ok(Destination::new(name, Box::new(writer)));
+    }
+    if format == Format::Csv && args.output.as_ref().is_some_and(|path| path.to_string_lossy().contains('%'))
+    {
+        return Err(Failure::new(
+            "a table has its titles only once, so its file has no date",
+            "use --format jsonl",
+        ));
+    }
     // A table has its titles once, so the file begins again; other logs are appended to.
     let existing = if format == Format::Csv { Existing::Replace } else { Existing::Append };
-    let (name, file, style) = match &args.output {
-        Some(path) => (path.display().to_string(), open_log(path, existing)?, Style::default()),
-        None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
+    let (name, file, style): (_, Box<dyn Write>, _) = match &args.output {
+        Some(path) => (path.display().to_string(), Box::new(open_log(path, existing)?), Style::default()),
+        None => ("stdout".to_owned(), Box::new(open_stdout()?), stdout_style()),
     };
     let sink: Box<dyn Sink> = match format {
         Format::Jsonl => Box::new(Writer::new(file)),
         Format::Csv => Box::new(Csv::new(file)),
+        Format::Openmetrics => Box::new(MetricsWriter::to_stream(file)),
         Format::Text => Box::new(Text::new(file, style)),
     };
     Ok(Destination::new(name, sink))

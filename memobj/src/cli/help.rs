@@ -13,6 +13,8 @@ Examples:
   memobj --tree -p 1234                   every Python process at or below 1234
   memobj --leaks -p 1234                  what leaks, how fast, and who holds it
   memobj --leaks -n bot.py                the same, by program or script
+  memobj --leaks -n bot.py --format openmetrics -o leaks.prom
+                                          the verdict, for Prometheus
   memobj --watch-adds bot.CACHE -p 1234   which lines add to it and remove
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 all caches, those with problems first
@@ -62,6 +64,10 @@ kernel.yama.ptrace_scope=0; in a container with --cap-add SYS_PTRACE.
 Launching: the output of the command goes to memobj's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
 The first census is taken when the interpreter is running. memobj ends when the command ends, with its status, or 128 + N if \
 signal N killed it. After --count or --duration, memobj stops counting and waits for the command.
+
+Files: -o FILE appends text to FILE and records to FILE.jsonl; with --format only that, to FILE. %Y, %m, %d and other conversions \
+of strftime(3) in its name begin a new file when the name changes; %% is a percent sign. A file that ends with .gz is compressed in blocks of up \
+to a minute. With --format openmetrics the file is replaced after every round of censuses.
 
 Records list every type with at least 0.01 % of all objects or bytes, and every type that was listed before; types_omitted has \
 the rest. Text lists the largest; every third census shows growth and shrinkage since the last time.

@@ -323,11 +323,10 @@ impl<'a> CensusLoop<'a> {
         let header = || Header::now(&self.run, self.iteration.max(1));
         let unchecked = self.processes.count_python(&self.unchecked);
         let records = leaks.conclude(trackers, header, &unchecked, self.config.children);
-        let code = leaks.exit_code();
         let found = records.iter().flat_map(|record| &record.leaks).map(|leak| &leak.holder).next();
         self.leaking_holder = self.leaking_holder.take().or_else(|| found.cloned());
         self.outputs.leaks(records);
-        code
+        leaks.exit_code()
     }
 
     fn finish_leaks(&mut self, trackers: impl IntoIterator<Item = Tracker>) {
@@ -417,6 +416,7 @@ impl<'a> CensusLoop<'a> {
 
     /// Waits for the next event or the deadline, and handles it.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+        self.outputs.end_round();
         let ready = self.wait_for_signals(deadline)?;
         if ready.process_exited || std::mem::take(&mut self.child_exited) {
             self.reap();
@@ -473,7 +473,7 @@ impl<'a> CensusLoop<'a> {
         }
         counted?;
         let is_repeated = self.config.interval.is_some() && !self.config.leaks;
-        let mut failure = self.outputs.take_failure();
+        let mut failure = self.outputs.finish();
         let shows = self.outputs.to_terminal() || self.status.is_enabled();
         if !is_launch && shows && is_repeated {
             self.session.report_summary(self.censuses, ["census", "censuses"], "");

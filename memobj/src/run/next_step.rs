@@ -1,12 +1,19 @@
 //! The next command that helps a user who has seen the result of a run.
 
 use super::outputs::records_path;
-use crate::config::{Config, Targets};
+use crate::config::{Config, Format, Targets};
 
 /// The next step, as a line for a terminal; `None` if there is none. `leak` is the holder of a leak that was found.
 pub(super) fn next_step(config: &Config, roots: &[u32], leak: Option<&str>) -> Option<String> {
     if let Some(path) = config.output.as_ref().filter(|_| config.interval.is_some() && !config.leaks) {
-        return Some(format!("what grew? memdiff --trend {}", records_path(path).display()));
+        let log = match config.format {
+            None => records_path(path),
+            Some(Format::Jsonl) => path.clone(),
+            Some(Format::Text | Format::Openmetrics) => return None,
+        };
+        // A name with a date may be several files.
+        let is_one = !log.to_string_lossy().contains('%');
+        return is_one.then(|| format!("what grew? memdiff --trend {}", log.display()));
     }
     let (Targets::Processes(_), [pid]) = (&config.targets, roots) else { return None };
     if config.watch.is_some() {
@@ -47,6 +54,11 @@ mod tests {
             (&["-p", "7"][..], None, "growing? memobj --leaks -p 7"),
             (&["--caches", "-p", "7"], None, "growing? memobj --leaks -p 7"),
             (&["-p", "7", "-i", "1m", "-o", "night"], None, "what grew? memdiff --trend night.jsonl"),
+            (
+                &["-p", "7", "-i", "1m", "-o", "log", "--format", "jsonl"],
+                None,
+                "what grew? memdiff --trend log",
+            ),
             (&leaks, None, "a slow leak? memobj --leaks --for 10m -p 7"),
             (&leaks, Some("bot.CACHE"), "which lines add and remove? memobj --watch-adds bot.CACHE -p 7"),
         ] {

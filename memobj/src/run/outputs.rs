@@ -1,13 +1,14 @@
 //! Destinations of censuses: stdout, or one file for people and one for programs.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use common::cli::Failure;
 use common::jsonl::Writer;
+use common::metrics::MetricsWriter;
 use common::output_file::Existing;
 use common::record::{CensusRecord, ErrorRecord, LeaksRecord, Record};
+use common::record_sink::Sink;
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
 
@@ -17,10 +18,10 @@ use crate::emit::summary::CensusSummary;
 use crate::emit::text::{TextState, TextWriter};
 
 /// Writes each record to every destination.
-#[derive(Debug)]
 pub struct Outputs {
-    text: Destination<TextWriter<File>>,
-    jsonl: Destination<Writer<File>>,
+    text: Destination<TextWriter<Box<dyn Write>>>,
+    /// For programs.
+    records: Destination<Box<dyn Sink>>,
     to_terminal: bool,
     /// The names of the files that are written.
     files: Option<String>,
@@ -32,31 +33,61 @@ impl Outputs {
     /// # Errors
     /// A file cannot be opened.
     pub fn open(config: &Config) -> Result<Self, Failure> {
-        let text = |name, file, style| Destination::new(name, TextWriter::new(file, style, config.text));
         let mut outputs = Self {
             text: Destination::closed(),
-            jsonl: Destination::closed(),
-            to_terminal: false,
+            records: Destination::closed(),
+            to_terminal: config.output.is_none() && io::stdout().is_terminal(),
             files: None,
         };
-        if let Some(path) = &config.output {
-            let records = records_path(path);
-            let name = |path: &Path| path.display().to_string();
-            outputs.text = text(name(path), open_log(path, Existing::Append)?, Style::default());
-            outputs.jsonl =
-                Destination::new(name(&records), Writer::new(open_log(&records, Existing::Append)?));
-            outputs.files =
-                Some(format!("writes text to {}, records to {}", path.display(), records.display()));
+        let Some(path) = &config.output else {
+            let default_format = if outputs.to_terminal { Format::Text } else { Format::Jsonl };
+            let file = Box::new(open_stdout()?);
+            outputs.add(
+                config.format.unwrap_or(default_format),
+                "stdout".into(),
+                file,
+                stdout_style(),
+                config,
+            );
             return Ok(outputs);
-        }
-        outputs.to_terminal = io::stdout().is_terminal();
-        let default_format = if outputs.to_terminal { Format::Text } else { Format::Jsonl };
-        let file = open_stdout()?;
-        match config.format.unwrap_or(default_format) {
-            Format::Text => outputs.text = text("stdout".into(), file, stdout_style()),
-            Format::Jsonl => outputs.jsonl = Destination::new("stdout", Writer::new(file)),
+        };
+        let name = path.display().to_string();
+        match config.format {
+            Some(Format::Openmetrics) => {
+                let writer = MetricsWriter::to_file(path).map_err(|error| Failure::at(&name, &error))?;
+                outputs.records = Destination::new(&name, Box::new(writer));
+                outputs.files = Some(format!("writes metrics to {name}"));
+            }
+            Some(format) => {
+                outputs.add_log(format, path, config)?;
+                outputs.files = Some(format!("writes to {name}"));
+            }
+            None => {
+                let records = records_path(path);
+                outputs.add_log(Format::Text, path, config)?;
+                outputs.add_log(Format::Jsonl, &records, config)?;
+                outputs.files = Some(format!("writes text to {name}, records to {}", records.display()));
+            }
         }
         Ok(outputs)
+    }
+
+    fn add_log(&mut self, format: Format, path: &Path, config: &Config) -> Result<(), Failure> {
+        let file = open_log(path, Existing::Append)?;
+        self.add(format, path.display().to_string(), Box::new(file), Style::default(), config);
+        Ok(())
+    }
+
+    fn add(&mut self, format: Format, name: String, file: Box<dyn Write>, style: Style, config: &Config) {
+        let sink: Box<dyn Sink> = match format {
+            Format::Text => {
+                self.text = Destination::new(name, TextWriter::new(file, style, config.text));
+                return;
+            }
+            Format::Jsonl => Box::new(Writer::new(file)),
+            Format::Openmetrics => Box::new(MetricsWriter::to_stream(file)),
+        };
+        self.records = Destination::new(name, sink);
     }
 
     /// Whether records are shown on a terminal as they come.
@@ -71,18 +102,13 @@ impl Outputs {
 
     /// Whether any destination still takes records.
     pub fn is_open(&self) -> bool {
-        self.text.is_open() || self.jsonl.is_open()
+        self.text.is_open() || self.records.is_open()
     }
 
     /// Closes all destinations: the reader of stdout has gone.
     pub fn close(&mut self) {
         self.text.close();
-        self.jsonl.close();
-    }
-
-    /// The failure that closed a destination, once.
-    pub fn take_failure(&mut self) -> Option<Failure> {
-        self.text.take_failure().or_else(|| self.jsonl.take_failure())
+        self.records.close();
     }
 
     /// Writes a census. `state` is what the text remembers of the process.
@@ -123,6 +149,17 @@ impl Outputs {
         }
     }
 
+    /// Writes what was held back; the run is over. Returns the failure that closed a destination.
+    pub fn finish(&mut self) -> Option<Failure> {
+        self.records.write(|records| records.finish());
+        self.text.take_failure().or_else(|| self.records.take_failure())
+    }
+
+    /// All records of a round were written.
+    pub fn end_round(&mut self) {
+        self.records.write(|records| records.end_round());
+    }
+
     /// Adopts the width of the terminal, which may have changed.
     fn adopt_width(&mut self) {
         if let (true, Some(text)) = (self.to_terminal, self.text.writer()) {
@@ -131,7 +168,7 @@ impl Outputs {
     }
 
     fn write(&mut self, record: &Record) {
-        self.jsonl.write(|jsonl| jsonl.write(record));
+        self.records.write(|records| records.record(record));
     }
 }
 

@@ -1,0 +1,184 @@
+//! Log files: dated names, and compression by ending.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::output_file::{self, Existing};
+use crate::stdio::say;
+use crate::time::Stamp;
+
+/// The uncompressed size of a gzip member. A smaller one compresses worse, and after a crash a member that was not written is lost.
+const MEMBER_BYTES: usize = 256 << 10;
+
+/// The longest time for which a line waits for others to be compressed with.
+const MEMBER_TIME: Duration = Duration::from_secs(60);
+
+/// A log that is appended to. Each `write` must be one or more whole lines.
+///
+/// A name with conversions of strftime(3), `log-%Y%m%d.jsonl`, begins a new file when it changes. A name that ends with `.gz` is
+/// compressed: lines wait until there are 256 KiB of them, or a minute, and become one gzip member. Each line or member is written with
+/// one `write` to the end of the file, so several processes can write to one log.
+#[derive(Debug)]
+pub struct LogFile {
+    name: PathBuf,
+    existing: Existing,
+    /// The file of the present name.
+    file: File,
+    path: PathBuf,
+    /// Lines for the next member.
+    waiting: Vec<u8>,
+    /// When the first of them came.
+    since: Instant,
+}
+
+impl LogFile {
+    /// Opens the file of the present time; missing folders are created. `existing` holds for each file.
+    ///
+    /// # Errors
+    /// The file or a folder cannot be created, the file is refused, or the name has an unknown conversion.
+    pub fn open(name: &Path, existing: Existing) -> io::Result<Self> {
+        let path = dated_path(name, Stamp::now())?;
+        let file = open(&path, existing)?;
+        Ok(Self { name: name.to_owned(), existing, file, path, waiting: Vec::new(), since: Instant::now() })
+    }
+
+    /// Opens the next file if the name changed.
+    fn rotate(&mut self, now: Stamp) -> io::Result<()> {
+        let path = dated_path(&self.name, now)?;
+        if path != self.path {
+            self.write_member()?;
+            self.file = open(&path, self.existing)?;
+            self.path = path;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, lines: &[u8], now: Stamp, at: Instant) -> io::Result<()> {
+        self.rotate(now)?;
+        if self.path.extension().is_none_or(|ending| ending != "gz") {
+            return self.file.write_all(lines);
+        }
+        if self.waiting.is_empty() {
+            self.since = at;
+        }
+        self.waiting.extend_from_slice(lines);
+        if self.waiting.len() >= MEMBER_BYTES || at.saturating_duration_since(self.since) >= MEMBER_TIME {
+            self.write_member()?;
+        }
+        Ok(())
+    }
+
+    fn write_member(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&std::mem::take(&mut self.waiting))?;
+        self.file.write_all(&encoder.finish()?)
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.append(lines, Stamp::now(), Instant::now())?;
+        Ok(lines.len())
+    }
+
+    /// Writes the lines that wait for others.
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_member()
+    }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.write_member() {
+            say(&self.path.display().to_string(), &error.to_string());
+        }
+    }
+}
+
+/// Replaces the conversions of strftime(3) in a path.
+///
+/// # Errors
+/// A conversion is unknown. A `%` that is none is written `%%`.
+pub fn dated_path(path: &Path, at: Stamp) -> io::Result<PathBuf> {
+    let text = path.to_str().filter(|text| text.contains('%'));
+    let Some(text) = text else { return Ok(path.to_owned()) };
+    at.try_format(text).map(PathBuf::from).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; write %% for the character %"))
+    })
+}
+
+fn open(path: &Path, existing: Existing) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    output_file::open(path, existing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Stamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn new_day_begins_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let mut log = LogFile::open(&folder.path().join("%Y/log-%m%d.jsonl"), Existing::Append).unwrap();
+        for (time, line) in [
+            ("2026-12-31T23:59:59.999+01:00", "old\n"),
+            ("2027-01-01T00:00:00.000+01:00", "new\n"),
+            ("2027-01-01T00:00:01.000+01:00", "newer\n"),
+            ("2026-12-31T23:59:59.999+01:00", "clock was set back\n"),
+        ] {
+            log.append(line.as_bytes(), at(time), Instant::now()).unwrap();
+        }
+        assert_eq!(read("2026/log-1231.jsonl"), "old\nclock was set back\n");
+        assert_eq!(read("2027/log-0101.jsonl"), "new\nnewer\n");
+    }
+
+    #[test]
+    fn percent_sign_is_doubled() {
+        let path = |name: &str| dated_path(Path::new(name), at("2026-11-30T08:09:10.000+00:00"));
+        assert_eq!(path("log-%H%M%S").unwrap(), Path::new("log-080910"));
+        assert_eq!(path("100%%").unwrap(), Path::new("100%"));
+        for wrong in ["100%", "log-%!"] {
+            assert!(path(wrong).unwrap_err().to_string().contains("write %%"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn members_are_whole_and_wait_at_most_a_minute() {
+        use std::io::Read as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl.gz");
+        let read = || {
+            let mut text = String::new();
+            let file = File::open(&path).unwrap();
+            flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).map(|_| text)
+        };
+        let (now, start) = (Stamp::now(), Instant::now());
+        let mut logs = [0, 1].map(|_| LogFile::open(&path, Existing::Append).unwrap());
+        for log in &mut logs {
+            log.append(b"one\n", now, start).unwrap();
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        logs[0].append(b"two\n", now, start + MEMBER_TIME).unwrap();
+        assert_eq!(read().unwrap(), "one\ntwo\n");
+        logs[1].append(&b"long\n".repeat(MEMBER_BYTES), now, start).unwrap();
+        assert!(read().unwrap().starts_with("one\ntwo\none\nlong\n"));
+        logs[1].append(b"last\n", now, start).unwrap();
+        drop(logs);
+        assert!(read().unwrap().ends_with("long\nlast\n"));
+    }
+}
