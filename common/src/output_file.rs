@@ -102,7 +102,7 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// Creates the file anew: one that exists is left of a process that was killed, or somebody's link.
+/// Creates the file anew: one that exists is left by a process that was killed, or is a link of another user.
 fn create_beside(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

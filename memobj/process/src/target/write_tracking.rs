@@ -28,7 +28,7 @@ const FORGET: &[u8] = b"4";
 /// process ("mm: fix clear_refs_write locking").
 const FIRST_LINUX: (u32, u32) = (5, 11);
 
-/// The tracking of the writes of one process, by nobody else of our kind.
+/// The tracking of the writes of one process. Another memobj cannot track them at the same time.
 #[derive(Debug)]
 pub(super) struct WriteTracking {
     file: File,
