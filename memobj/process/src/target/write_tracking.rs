@@ -80,8 +80,8 @@ fn is_trusted(release: &str) -> bool {
 /// Whether the bits of three pages are right: one written to, one not, one written to after a change of its protection (which Linux 5.19 missed).
 fn is_exact() -> io::Result<bool> {
     let mut pages = MmapMut::map_anon(3 * PAGE_SIZE)?;
-    // In small pages: a huge one has one bit.
-    pages.advise(memmap2::Advice::NoHugePage)?;
+    // A huge page has one bit. Kernels without them refuse the advice.
+    let _ = pages.advise(memmap2::Advice::NoHugePage);
     let first = pages.as_ptr() as u64 / PAGE_SIZE as u64;
     pages.iter_mut().step_by(PAGE_SIZE).for_each(|byte| *byte = 1);
     let tracking = OpenOptions::new().write(true).open(Path::new("/proc/self/clear_refs"))?;
