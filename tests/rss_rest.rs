@@ -168,6 +168,8 @@ fn rollup(pid: u32) -> (u64, u64) {
 #[test]
 fn worker_pages_match_smaps() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    // So that pages of libraries are shared all the time: programs of other tests come and go.
+    let _other = program(&python.path, "forked");
     let (mut process, parent, said) = program(&python.path, "forked");
     for touched in [false, true] {
         if touched {

@@ -54,9 +54,10 @@ pub(crate) fn count_live(
     };
     let mut attempt = 0;
     // Who asks for no copy wants to spare the memory.
-    while !matches!(reason, LiveReason::Asked | LiveReason::Memory) {
+    let is_copied = !matches!(reason, LiveReason::Asked | LiveReason::Memory);
+    while let Some(copy) = is_copied.then(|| target.copy_running(buffer)) {
         attempt += 1;
-        let copy = match target.copy_running(buffer) {
+        let copy = match copy {
             Err(error) if error.out_of_memory => break,
             copy => copy?,
         };
