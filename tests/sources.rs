@@ -89,5 +89,5 @@ fn sysinfo_reports_exits_and_stops() {
     assert_eq!(target.process.finish(crate::support::PATIENCE).code(), Some(0));
     let log = watch.finish();
     log.event("exited", child);
-    log.event("exited", log.records[0]["root_pid"].as_u64().unwrap() as u32);
+    log.event("exited", pid(log.samples()[0]));
 }
