@@ -103,6 +103,12 @@ impl Drop for LogFile {
     }
 }
 
+/// Whether a log with this name may be several files, each with the date in its name.
+#[must_use]
+pub fn is_dated(path: &Path) -> bool {
+    path.to_string_lossy().contains('%')
+}
+
 /// Replaces the conversions of strftime(3) in a path.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ use crate::time::Span;
 use crate::wait::{Ready, Sources, Waiter};
 
 pub use destination::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
-pub use log_file::{LogFile, dated_path};
+pub use log_file::{LogFile, dated_path, is_dated};
 
 /// What a session needs to know before it begins.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use common::session::is_dated;
+
 use crate::cli::Format;
 
 /// The step after a log; `None` for a format that memdiff does not read, and for a name with a date, which may be several files.
 pub(super) fn judge(log: &Path, format: Option<Format>) -> Option<String> {
-    let is_read = matches!(format, None | Some(Format::Jsonl)) && !log.to_string_lossy().contains('%');
+    let is_read = matches!(format, None | Some(Format::Jsonl)) && !is_dated(log);
     is_read.then(|| format!("what grew? memdiff --trend {}", log.display()))
 }
 

@@ -9,7 +9,7 @@ use common::metrics::MetricsWriter;
 use common::output_file::Existing;
 use common::record::Record;
 use common::record_sink::Sink;
-use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
+use common::session::{Destination, is_dated, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
 use common::time::Stamp;
 
@@ -127,8 +127,7 @@ fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>
         let writer = MetricsWriter::to_file(path).map_err(|error| Failure::at(&name, &error))?;
         return Ok(Destination::new(name, Box::new(writer)));
     }
-    if format == Format::Csv && args.output.as_ref().is_some_and(|path| path.to_string_lossy().contains('%'))
-    {
+    if format == Format::Csv && args.output.as_ref().is_some_and(|path| is_dated(path)) {
         return Err(Failure::new(
             "a table has its titles only once, so its file has no date",
             "use --format jsonl",

@@ -1,5 +1,7 @@
 //! The next command that helps a user who has seen the result of a run.
 
+use common::session::is_dated;
+
 use super::outputs::records_path;
 use crate::config::{Config, Format, Targets};
 
@@ -11,9 +13,7 @@ pub(super) fn next_step(config: &Config, roots: &[u32], leak: Option<&str>) -> O
             Some(Format::Jsonl) => path.clone(),
             Some(Format::Text | Format::Openmetrics) => return None,
         };
-        // A name with a date may be several files.
-        let is_one = !log.to_string_lossy().contains('%');
-        return is_one.then(|| format!("what grew? memdiff --trend {}", log.display()));
+        return (!is_dated(&log)).then(|| format!("what grew? memdiff --trend {}", log.display()));
     }
     let (Targets::Processes(_), [pid]) = (&config.targets, roots) else { return None };
     if config.watch.is_some() {
