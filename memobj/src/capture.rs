@@ -38,8 +38,10 @@ use crate::watch::watch_writes;
 
 /// Copies that are made at most until one holds together, though no collection was under way.
 const MAX_COPIES: u32 = 3;
+
 /// The longest time limit of a stop, after shorter ones were exceeded.
 const MAX_STOP: Duration = Duration::from_secs(1);
+
 /// Takes censuses. Tests have a source of their own.
 pub trait CensusSource {
     /// Counts the objects of a running process.

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use common::record::{CaptureMethod, LiveReason};
+use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::stage;
 use memobj_process::error::Error;
 use memobj_process::info::ProcessSource as _;
-use memobj_process::memory::{AnyMemory, CopyBuffer};
+use memobj_process::memory::{AnyMemory, CopyBuffer, Memory};
 use memobj_process::target::Target;
 
 use crate::arguments::read_arguments;
@@ -52,47 +53,47 @@ pub(crate) fn count_live(
         pause: (!paused.is_zero()).then_some(paused),
         ..CaptureContext::new(CaptureMethod::Live, begun)
     };
-    let mut attempt = 0;
     // Who asks for no copy wants to spare the memory.
-    let is_copied = !matches!(reason, LiveReason::Asked | LiveReason::Memory);
-    while let Some(copy) = is_copied.then(|| target.copy_running(buffer)) {
-        attempt += 1;
-        let copy = match copy {
-            Err(error) if error.out_of_memory => break,
-            copy => copy?,
-        };
-        let context = CaptureContext { lost_pages: copy.copy.lost_pages, ..context() };
-        let runtime = match python.read(&copy.memory) {
-            // The layout was verified when Python was found. Facts about many objects may never hold while these change.
-            Err(error) if error.stage == stage::LAYOUT && attempt >= MAX_ATTEMPTS => {
-                python.read_running(&copy.memory)
+    if !matches!(reason, LiveReason::Asked | LiveReason::Memory) {
+        for attempt in 1..=MAX_ATTEMPTS {
+            let copy = match target.copy_running(buffer) {
+                Err(error) if error.out_of_memory => break,
+                copy => copy?,
+            };
+            let context = CaptureContext { lost_pages: copy.copy.lost_pages, ..context() };
+            let census = read_runtime(python, &copy.memory, attempt).and_then(|runtime| {
+                let memory = AnyMemory::Frozen(&copy.memory);
+                count_objects(&memory, &copy.info, python, runtime, context, options, leaks.as_deref_mut())
+            });
+            *buffer = copy.memory.into_buffers();
+            match census {
+                Err(error) if error.stage == stage::LAYOUT && attempt < MAX_ATTEMPTS => {
+                    std::thread::sleep(RETRY_PAUSE)
+                }
+                census => return census,
             }
-            read => read,
-        };
-        let census = runtime.and_then(|runtime| {
-            let memory = AnyMemory::Frozen(&copy.memory);
-            count_objects(&memory, &copy.info, python, runtime, context, options, leaks.as_deref_mut())
-        });
-        *buffer = copy.memory.into_buffers();
-        match census {
-            Err(error) if error.stage == stage::LAYOUT && attempt < MAX_ATTEMPTS => {
-                std::thread::sleep(RETRY_PAUSE)
-            }
-            census => return census,
         }
     }
     let memory = target.live(LIVE_CACHE);
-    attempt = 0;
+    let mut attempt = 1;
     let runtime = loop {
-        attempt += 1;
-        match python.read(&memory) {
+        match read_runtime(python, &memory, attempt) {
             Err(error) if error.stage == stage::LAYOUT && attempt < MAX_ATTEMPTS => {
                 std::thread::sleep(RETRY_PAUSE);
                 memory.clear_cache();
+                attempt += 1;
             }
-            Err(error) if error.stage == stage::LAYOUT => break python.read_running(&memory)?,
             read => break read?,
         }
     };
     count_objects(&AnyMemory::Other(&memory), target.info(), python, runtime, context(), options, leaks)
+}
+
+/// Reads the runtime. At the last attempt it need not hold together: the layout was verified when Python was found, and facts about many
+/// objects may never hold while these change.
+fn read_runtime(python: &DetectedPython, memory: &dyn Memory, attempt: u32) -> Result<Runtime, Error> {
+    match python.read(memory) {
+        Err(error) if error.stage == stage::LAYOUT && attempt >= MAX_ATTEMPTS => python.read_running(memory),
+        read => read,
+    }
 }

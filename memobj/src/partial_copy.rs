@@ -52,11 +52,11 @@ impl KnownPages {
         if options.save.is_some() || dropped >= MAX_PARTIAL {
             return;
         }
-        let all = target.estimate().bytes;
         let choice = self.choice.get_or_insert_with(|| look(target, python, options));
         if choice.is_full() {
             return;
         }
+        let all = target.estimate().bytes;
         target.choose_pages(choice.clone());
         if target.estimate().bytes > all - all / MIN_SAVING {
             target.choose_pages(PageChoice::default());

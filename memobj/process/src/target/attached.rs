@@ -11,7 +11,7 @@ use common::process::Stat;
 use common::units;
 
 use super::access_errors::{self, Attempt, named};
-use super::available_memory::AvailableMemory;
+use super::available_memory::allocate;
 use super::copy_source::{Copied, CopyError, CopySource, Pages, readable};
 use super::cpu_quota::CpuQuota;
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
@@ -221,9 +221,8 @@ impl Target {
             }
             let begun = Instant::now();
             let end = left.and_then(|left| stopped.stop.begun.checked_add(left));
-            let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
             let mut goes_on = || end.is_none_or(|end| Instant::now() < end);
-            let copied = stopped.source.copy(buffer, self.which_pages(buffer), has_file, &mut goes_on);
+            let copied = stopped.source.copy(buffer, self.which_pages(buffer), &self.files, &mut goes_on);
             let took = begun.elapsed();
             let with_residence = self.records_residence && copied.is_ok();
             let residence = with_residence.then(|| stopped.source.read_residence()).flatten();
@@ -364,17 +363,11 @@ impl Target {
             estimate = self.estimate();
         }
         let bytes = estimate.bytes;
-        let no_room = |why: &dyn std::fmt::Display| {
+        allocate(buffer, bytes, HEADROOM).map_err(|why| {
             let message = format!("no room for a copy of {}: {why}", units::Bytes(bytes));
             let hint = "read without a pause (`--no-stop`), which needs little memory";
             Error { out_of_memory: true, ..self.error(&message, hint) }
-        };
-        let available = AvailableMemory::now();
-        if !available.fits(bytes.saturating_sub(buffer.populated_bytes() as u64)) {
-            return Err(no_room(&available));
-        }
-        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(HEADROOM);
-        buffer.prepare(wanted).map_err(|error| no_room(&error))?;
+        })?;
         Ok(estimate)
     }
 

@@ -6,6 +6,8 @@ use std::{fmt, fs};
 use common::cgroup::{self, ControlGroup};
 use common::units;
 
+use crate::memory::CopyBuffer;
+
 /// Bytes that a copy leaves free.
 const MARGIN: u64 = 64 << 20;
 
@@ -48,6 +50,19 @@ impl fmt::Display for AvailableMemory {
             _ => write!(f, "the machine has {} left", shown(self.machine_bytes)),
         }
     }
+}
+
+/// Prepares a buffer for `bytes`, which must fit into memory, and for `headroom` more.
+///
+/// # Errors
+/// Why there is no room.
+pub(super) fn allocate(buffer: &mut CopyBuffer, bytes: u64, headroom: usize) -> Result<(), String> {
+    let available = AvailableMemory::now();
+    if !available.fits(bytes.saturating_sub(buffer.populated_bytes() as u64)) {
+        return Err(available.to_string());
+    }
+    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(headroom);
+    buffer.prepare(wanted).map_err(|error| error.to_string())
 }
 
 /// `MemAvailable`, in bytes.

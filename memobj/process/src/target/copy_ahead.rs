@@ -4,11 +4,10 @@
 //! when no thread runs. All others had their content since before they were read, so they show that moment too.
 
 use super::attached::Target;
-use super::available_memory::AvailableMemory;
+use super::available_memory::allocate;
 use super::copy_source::Pages;
 use super::page_map::PageMap;
 use super::write_tracking::{CopyAhead, WriteTracking};
-use crate::info::Mapping;
 use crate::memory::CopyBuffer;
 
 /// Copies of fewer bytes take less than some 10 ms.
@@ -28,13 +27,13 @@ impl Target {
     pub fn copy_ahead(&mut self, buffer: &mut CopyBuffer) -> bool {
         for _ in 0..MAX_ROUNDS {
             self.ahead = None;
-            let bytes = self.estimate().bytes;
-            self.ahead = self.copy_tracked(buffer, bytes);
-            if self.ahead.is_none() || self.estimate().bytes < bytes / MAX_SHARE {
+            let Some((ahead, all)) = self.copy_tracked(buffer) else { return false };
+            self.ahead = Some(ahead);
+            if self.estimate().bytes < all / MAX_SHARE {
                 break;
             }
         }
-        self.ahead.is_some()
+        true
     }
 
     /// Lets others track its writes. The next copies have all pages.
@@ -42,25 +41,17 @@ impl Target {
         self.ahead = None;
     }
 
-    /// Copies those of so many bytes whose writes are tracked.
-    fn copy_tracked(&self, buffer: &mut CopyBuffer, bytes: u64) -> Option<CopyAhead> {
+    /// Copies the pages whose writes are tracked. Returns them, and the number of bytes that a copy of all pages has.
+    fn copy_tracked(&self, buffer: &mut CopyBuffer) -> Option<(CopyAhead, u64)> {
         let pid = self.info.id.pid;
-        let tracking = WriteTracking::of(pid).filter(|_| bytes >= MIN_BYTES)?;
-        self.make_spare_room(buffer, bytes)?;
+        let tracking = WriteTracking::of(pid)?;
+        let all = Some(self.estimate().bytes).filter(|&bytes| bytes >= MIN_BYTES)?;
+        allocate(buffer, all.saturating_add((all / SPARE_SHARE).max(SPARE)), 0).ok()?;
         tracking.forget().ok()?;
         let mut source = self.open_source(PageMap::open(pid, true)).ok()?;
-        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-        let copied = source.copy(buffer, Pages::Tracked, has_file, &mut || true).ok()?;
+        let copied = source.copy(buffer, Pages::Tracked, &self.files, &mut || true).ok()?;
         let (kept, pages) = copied.builder.keep(&copied.unreadable);
         *buffer = kept;
-        Some(CopyAhead { pages, _tracking: tracking })
-    }
-
-    /// Makes room for a copy of so many bytes, and for a part of them again. `None` if there is none.
-    fn make_spare_room(&self, buffer: &mut CopyBuffer, bytes: u64) -> Option<()> {
-        let wanted = bytes.saturating_add((bytes / SPARE_SHARE).max(SPARE));
-        let is_available =
-            AvailableMemory::now().fits(wanted.saturating_sub(buffer.populated_bytes() as u64));
-        buffer.prepare(usize::try_from(wanted).ok().filter(|_| is_available)?).ok()
+        Some((CopyAhead { pages, _tracking: tracking }, all))
     }
 }

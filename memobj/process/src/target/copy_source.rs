@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 
+use super::mapped_files::MappedFiles;
 use super::page_choice::PageChoice;
 use super::page_map::{OwnPages, PageMap, is_copied};
 use super::{procfs, smaps};
@@ -91,13 +92,13 @@ impl CopySource {
         smaps::read_residence(self.pid, &self.memory)
     }
 
-    /// Copies pages into `buffer`, which is taken, or given back with an error. `has_file` says which mappings can be read from their file.
+    /// Copies pages into `buffer`, which is taken, or given back with an error. Pages of the mapped `files` are left out.
     /// `goes_on` is asked before each piece of at most a mebibyte, whether the copy is still wanted.
     pub fn copy(
         &mut self,
         buffer: &mut CopyBuffer,
         which: Pages<'_>,
-        has_file: impl Fn(&Mapping) -> bool,
+        files: &MappedFiles,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Copied, CopyError> {
         let bytes = std::mem::take(buffer);
@@ -117,7 +118,7 @@ impl CopySource {
         let mut copied = Ok(());
         for mapping in self.mappings.iter().filter(|mapping| is_copied(mapping)) {
             for part in self.pages.wanted(&mapping.range) {
-                self.page_map.scan(mapping, &part, !has_file(mapping), |pages| {
+                self.page_map.scan(mapping, &part, files.part(mapping).is_none(), |pages| {
                     if copied.is_ok() {
                         copied = copier.choose(which, pages, goes_on);
                     }

@@ -22,7 +22,6 @@ use super::ptrace::{Choice, PtraceStop, StopError};
 use super::retry::retry_while_traced;
 use super::sleep::{Look, SleepingThreads};
 use crate::error::{Error, Stage};
-use crate::info::Mapping;
 use crate::memory::{CopyBuffer, ProcMem};
 use crate::residence::Residence;
 
@@ -259,8 +258,7 @@ impl Target {
             next_look = Instant::now() + (now.elapsed() * 10).max(COPY_LOOK_PAUSE);
             is_asleep && now < deadline
         };
-        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-        let copied = match source.copy(buffer, self.which_pages(buffer), has_file, &mut goes_on) {
+        let copied = match source.copy(buffer, self.which_pages(buffer), &self.files, &mut goes_on) {
             Ok(copied) => copied,
             Err(CopyError::Abandoned(_)) => return Ok(Err(Spoilt::Awake)),
             Err(CopyError::BufferFull) => return Ok(Err(Spoilt::BufferFull)),

@@ -59,7 +59,8 @@ impl PageMap {
         Self::new(File::open(format!("/proc/{pid}/pagemap")).ok(), is_tracked)
     }
 
-    fn new(file: Option<File>, is_tracked: bool) -> Self {
+    /// Reads a pagemap that is open.
+    pub fn new(file: Option<File>, is_tracked: bool) -> Self {
         // Written to here, so that its pages are not allocated while the process is paused.
         Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY], is_tracked }
     }

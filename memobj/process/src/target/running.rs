@@ -63,8 +63,7 @@ impl Target {
         self.forget_copy();
         self.make_room(buffer)?;
         let mut source = self.open_source(PageMap::open(self.info.id.pid, false))?;
-        let has_file = |mapping: &Mapping| self.files.part(mapping).is_some();
-        let copied = source.copy(buffer, Pages::All, has_file, &mut || true);
+        let copied = source.copy(buffer, Pages::All, &self.files, &mut || true);
         let copied = copied.map_err(|_| Error { out_of_memory: true, ..self.outgrown() })?;
         let copy = CopyInfo { lost_pages: copied.lost_pages(), ..CopyInfo::default() };
         Ok(self.frozen(copied, SystemTime::now(), copy))

@@ -7,18 +7,19 @@
 //! bit and another content is a page that was given back (MADV_DONTNEED) and read again: the kernel's page of zeros, which is not exclusive.
 //! A device that writes to pinned pages sets no bit; it delivers data, and no objects.
 //!
-//! The bits are one set a process. Another program that makes the kernel forget writes meanwhile (a second memobj, a checkpoint by CRIU) would
-//! hide some from us. Programs of our kind exclude each other by flock(2) on that file.
+//! A process has one set of these bits. Another program that makes the kernel forget writes meanwhile (a second memobj, a checkpoint by CRIU)
+//! would hide some of them. Two memobj exclude each other by flock(2) on that file.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use memmap2::MmapMut;
 use rustix::fs::FlockOperation;
 
+use super::page_map::PageMap;
+use crate::addr::Addr;
 use crate::memory::{EarlierCopy, PAGE_SIZE};
 use crate::residence::{PRESENT, SOFT_DIRTY};
 
@@ -35,12 +36,12 @@ pub(super) struct WriteTracking {
 }
 
 impl WriteTracking {
-    /// Prepares it. `None` if the kernel cannot track writes, forbids it, or if another of our kind does.
+    /// Prepares it. `None` if the kernel cannot track writes, forbids it, or if another memobj does.
     pub fn of(pid: u32) -> Option<Self> {
         if !is_supported() {
             return None;
         }
-        let file = OpenOptions::new().write(true).open(format!("/proc/{pid}/clear_refs")).ok()?;
+        let file = open_marks(pid).ok()?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
         Some(Self { file })
     }
@@ -50,8 +51,17 @@ impl WriteTracking {
     /// # Errors
     /// If the process has ended.
     pub fn forget(&self) -> io::Result<()> {
-        (&self.file).write_all(FORGET)
+        forget(&self.file)
     }
+}
+
+/// Opens the file of a process that takes requests to forget. `process` is its pid, or `self`.
+fn open_marks(process: impl Display) -> io::Result<File> {
+    OpenOptions::new().write(true).open(format!("/proc/{process}/clear_refs"))
+}
+
+fn forget(mut marks: &File) -> io::Result<()> {
+    marks.write_all(FORGET)
 }
 
 /// Pages that were copied while the process ran, and the tracking of its writes since.
@@ -82,16 +92,16 @@ fn is_exact() -> io::Result<bool> {
     let mut pages = MmapMut::map_anon(3 * PAGE_SIZE)?;
     // A huge page has one bit. Kernels without them refuse the advice.
     let _ = pages.advise(memmap2::Advice::NoHugePage);
-    let first = pages.as_ptr() as u64 / PAGE_SIZE as u64;
+    let first = Addr(pages.as_ptr() as u64);
     pages.iter_mut().step_by(PAGE_SIZE).for_each(|byte| *byte = 1);
-    let tracking = OpenOptions::new().write(true).open(Path::new("/proc/self/clear_refs"))?;
-    (&tracking).write_all(FORGET)?;
-    let page_map = File::open("/proc/self/pagemap")?;
-    let bits = || -> io::Result<[bool; 3]> {
-        let mut entries = [0; 3 * size_of::<u64>()];
-        page_map.read_exact_at(&mut entries, first * size_of::<u64>() as u64)?;
-        let [a, b, c] = *entries.as_chunks().0 else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-        Ok([a, b, c].map(|entry| u64::from_le_bytes(entry) & (PRESENT | SOFT_DIRTY) == PRESENT | SOFT_DIRTY))
+    forget(&open_marks("self")?)?;
+    let mut page_map = PageMap::new(Some(File::open("/proc/self/pagemap")?), false);
+    let mut bits = || {
+        let mut bits = Vec::new();
+        let is_set = |entry| entry & (PRESENT | SOFT_DIRTY) == PRESENT | SOFT_DIRTY;
+        let all = first..first.plus(3 * PAGE_SIZE as u64);
+        let end = page_map.entries(&all, |_, entry| bits.push(is_set(entry)));
+        end.map(|()| bits).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))
     };
     let before = bits()?;
     write(&mut pages, 0);
