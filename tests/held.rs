@@ -53,7 +53,7 @@ const HOLDING: &[&str] = &["--retained", "--why", "dict", "--why", "function", "
 /// Compares the censuses of one interpreter; what differs is a line.
 fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
-    let script = workspace::root().join("tests/targets/signals.py");
+    let script = workspace::root().join("tests/targets/idle.py");
     let mut target = crate::support::interpreters::script(interpreter, &script).start();
     let pid: u32 = target.wait_line("ready ").trim().parse().unwrap();
     let saved = folder.path().join("snapshot");
