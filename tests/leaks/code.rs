@@ -44,6 +44,26 @@ fn code_that_removes_from_the_holder_is_named() {
 }
 
 #[test]
+fn sleeping_remover_is_named() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    for (shape, function, sleep) in [
+        ("swept_by_thread", "sweep_rarely", "time.sleep(3600)"),
+        ("swept_by_task", "sweep_rarely_in_task", "await asyncio.sleep(3600)"),
+    ] {
+        let run = look(&start(interpreter, shape)).expect_code(0);
+        let record = verdict(&run);
+        let [undecided] = record["undecided"].as_array().unwrap().as_slice() else {
+            panic!("{shape}: {run}")
+        };
+        assert_eq!(undecided["holder"], "__main__.kept_until_swept", "{run}");
+        let line = source.lines().position(|line| line.trim() == sleep).unwrap() as u64 + 1;
+        assert_eq!(undecided["sleeping_remover"]["function"], function, "{run}");
+        assert_eq!(undecided["sleeping_remover"]["line"].as_u64(), Some(line), "{run}");
+    }
+}
+
+#[test]
 fn likely_line_of_a_caller_is_corrected() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let run = look(&start(interpreter, "odd_cache"));

@@ -89,6 +89,7 @@ pub const NEEDS: &[(&str, &str)] = &[
     ("tasks", "asyncio"),
     ("finished_tasks", "asyncio"),
     ("timers", "asyncio"),
+    ("swept_by_task", "asyncio"),
     ("native_each", "zlib"),
 ];
 
@@ -159,6 +160,7 @@ pub const ALL: &[Shape] = &[
     leak("thread_local", PAYLOAD, &["thread pool-worker: __main__.local.kept"]),
     leak("tasks", &["_asyncio.Task"], &["__main__.pending"]),
     leak("finished_tasks", &["_asyncio.Task"], &["__main__.pending"]),
+    leak("swept_in_vain", PAYLOAD, &["__main__.kept_until_swept"]),
     steady("cached_far_from_limit"),
     steady("cached_at_limit"),
     steady("saw_tooth"),
@@ -176,4 +178,6 @@ pub const ALL: &[Shape] = &[
     steady("slowing_down"),
     steady("imports"),
     steady("names_looked_up"),
+    steady("swept_by_thread"),
+    steady("swept_by_task"),
 ];

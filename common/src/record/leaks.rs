@@ -63,6 +63,9 @@ record! {
         /// Growth that slows down: each census finds fewer new objects than the one before.
         #[serde(default)]
         pub slowing: Vec<Leak>,
+        /// Growth that cannot be judged yet: a loop that removes from it slept nearly all the time.
+        #[serde(default)]
+        pub undecided: Vec<Leak>,
         /// The resident and free memory in arenas that few objects keep allocated; `null` if unknown.
         pub pinned_bytes: Option<u64>,
         /// The type whose objects keep most of that memory; `null` if there is none.
@@ -239,6 +242,10 @@ pub struct Leak {
     /// library; the first of each function. At most three.
     #[serde(default)]
     pub callers: Vec<CodeLine>,
+    /// The line at which a loop of the program slept nearly all the time, which removes from the container when it wakes; `null` if none is
+    /// known.
+    #[serde(default)]
+    pub sleeping_remover: Option<CodeLine>,
 }
 
 impl Leak {

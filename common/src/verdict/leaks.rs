@@ -81,6 +81,9 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Sentence> {
     for slowing in record.slowing.iter().take(MAX_BRIEF) {
         lines.push(Sentence::headline("slows down", Tone::Plain, &slowing_sentence(slowing)));
     }
+    for undecided in record.undecided.iter().take(MAX_BRIEF) {
+        lines.push(Sentence::headline("undecided", Tone::Warning, &undecided_sentence(record, undecided)));
+    }
     lines.extend(rss_growth(record));
     lines.extend(comparison(record));
     lines.extend(unjudged_children(record));
@@ -147,6 +150,17 @@ fn slowing_sentence(leak: &Leak) -> String {
         _ => &kind_of(leak),
     };
     format!("{} grows, but more slowly from census to census: {} {unit}", leak.holder, added.join(", "))
+}
+
+/// Growth that a sleeping loop will remove from, and what to do.
+fn undecided_sentence(record: &LeaksRecord, leak: &Leak) -> String {
+    let sleeper = leak.sleeping_remover.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let span = span(record.duration_seconds);
+    format!(
+        "{}, but {} removes from it and slept nearly all these {span}: search again with a --for in which it wakes several times",
+        summary_sentence(record, leak),
+        functions(sleeper),
+    )
 }
 
 /// The type, with the function that is suspended in it.

@@ -23,7 +23,7 @@ use memobj_process::error::Error;
 use memobj_process::info::{MappingKind, ProcessInfo};
 use memobj_process::memory::{AnyMemory, Memory};
 use memobj_process::residence::Residence;
-use memobj_process::target::Pauses;
+use memobj_process::target::{Pauses, thread_switches};
 
 use super::collector::read_collector;
 use super::threads::read_threads;
@@ -216,6 +216,11 @@ fn track_leaks<M: Memory>(
 ) -> Result<(), Error> {
     let holders = Holders::find(heap, &walked, threads)?;
     let memory = census.memory.as_ref();
+    let counts = thread_switches(census.record.pid);
+    let switches =
+        census.record.threads.iter().flatten().filter_map(|thread| {
+            Some((thread.ident?, *counts.get(&u32::try_from(thread.native_id?).ok()?)?))
+        });
     let context = ProcessContext {
         at,
         pause_seconds: census.record.pause_seconds,
@@ -225,6 +230,8 @@ fn track_leaks<M: Memory>(
         account: memory.map(|memory| &memory.account),
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
         unread_frames_of: census.record.coverage.as_ref().map(|of| &*of.unread_frames_of).unwrap_or_default(),
+        switches: &switches.collect(),
+        stopped: census.record.method == Some(CaptureMethod::Stopped),
     };
     let before = heap.memory.is_partial().then(|| leaks.checkpoint());
     let observed = leaks.observe(heap, &holders, context);

@@ -150,6 +150,7 @@ impl LeakFinder<'_, '_> {
             candidates: Vec::new(),
             removers: Vec::new(),
             callers: Vec::new(),
+            sleeping_remover: None,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {

@@ -22,14 +22,15 @@ mod limits;
 mod native;
 mod replaced;
 mod side_effects;
+mod sleepers;
 mod threads;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use additions::AdditionWatch;
-use common::record::{CensusTotals, Leak, LeakVerdict, LeaksRecord};
+use common::record::{CensusTotals, CodeLine, Leak, LeakVerdict, LeaksRecord};
 use container_owner::ContainerOwner;
 use find::Candidate;
 use history::History;
@@ -46,6 +47,7 @@ use memobj_process::memory::Memory;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
 use mentions::Mentions;
+use sleepers::ThreadSwitches;
 
 use crate::account::{Account, rows};
 use crate::graph::{NodeId, TooLarge};
@@ -75,6 +77,10 @@ pub struct ProcessContext<'a> {
     pub types: &'a [Arc<str>],
     /// The types whose objects may have frames that cannot be read.
     pub unread_frames_of: &'a [Arc<str>],
+    /// How often each of its Python threads left a processor, by identifier.
+    pub switches: &'a BTreeMap<u64, u64>,
+    /// Whether its threads were stopped.
+    pub stopped: bool,
 }
 
 /// Finds the leaks of one process: owns everything that is kept from one census to the next.
@@ -88,6 +94,7 @@ pub struct LeakTracker {
     rss: Vec<Option<u64>>,
     /// Threads that run Python, in each census.
     threads: Vec<u64>,
+    switches: ThreadSwitches,
     first_account: Option<Account>,
     report: LeaksRecord,
     watchable: Watchable,
@@ -99,6 +106,8 @@ pub struct LeakTracker {
 struct Watchable {
     /// The functions that name the containers, by the number of the leak.
     mentions: Vec<(usize, Mentions)>,
+    /// The lines of the program where threads and coroutines slept nearly all the time.
+    sleeping: Vec<CodeLine>,
     /// Where the counts of the containers are, by the number of the leak.
     counts: Vec<(usize, Addr)>,
     bytecode: Bytecode,
@@ -140,7 +149,7 @@ impl Watchable {
             return Self { mentions, ..Self::default() };
         }
         let codes = codes.into_iter().filter_map(|node| graph.address(node));
-        Self { mentions, counts, bytecode: Bytecode::read(names.objects(), codes) }
+        Self { mentions, counts, bytecode: Bytecode::read(names.objects(), codes), ..Self::default() }
     }
 }
 
@@ -193,6 +202,11 @@ impl LeakTracker {
         &self.watchable.mentions
     }
 
+    /// The lines of the program where threads and coroutines slept nearly all the time, if there are leaks.
+    pub fn sleeping(&self) -> &[CodeLine] {
+        &self.watchable.sleeping
+    }
+
     /// Compares a census with those before. [`keep`](Self::keep) takes the generations that are returned.
     ///
     /// # Errors
@@ -220,6 +234,7 @@ impl LeakTracker {
             let at = counts.then(|| graph.address(node)).flatten();
             at.and_then(|at| names.entries(at)).unwrap_or(0)
         });
+        self.switches.add(context.switches, self.first.is_none(), context.stopped);
         let first = *self.first.get_or_insert(context.at);
         self.moments.push(context.at.saturating_duration_since(first).as_secs_f64());
         let mut total = ObjectCount::default();
@@ -279,6 +294,7 @@ impl LeakTracker {
             totals: self.totals.clone(),
             rss: self.rss.clone(),
             threads: self.threads.clone(),
+            switches: self.switches.clone(),
             first_account: self.first_account.clone(),
             report: self.report.clone(),
             watchable: self.watchable.clone(),
@@ -342,6 +358,10 @@ impl LeakTracker {
         let mut found = without_side_effects_of(found, filling.iter().chain(&slowing));
         name_containers(names, holders, &mut found);
         self.watchable = Watchable::read(names, holders, &found);
+        if !found.is_empty() {
+            self.watchable.sleeping =
+                sleepers::sleeping_lines(names, holders, generations, &self.switches, self.moments.len());
+        }
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };

@@ -14,6 +14,7 @@ use common::record::{AddingLine, Additions, CodeLine, GrowthMode, Leak};
 
 use super::container_owner::Closeness;
 use super::mentions::{ADDING, Mentions, REMOVING, container_part, object_part};
+use super::sleepers::is_in_removing_loop;
 
 /// Candidates that are reported, and functions that remove.
 const MAX_CANDIDATES: usize = 3;
@@ -22,7 +23,9 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// Finds the lines that add to the containers of leaks and remove from them in the functions that name those, as far as the sources of
 /// process `pid` show them. Corrects likely lines as [`correct_likely_lines`] does.
-pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)]) {
+///
+/// `sleeping` are the lines where the program slept nearly all the time.
+pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], sleeping: &[CodeLine]) {
     let mut sources = Sources::new(pid);
     for (number, mentions) in mentions {
         let Some(leak) = leaks.get_mut(*number) else { continue };
@@ -36,6 +39,9 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)]) 
         }
         leak.candidates.truncate(MAX_CANDIDATES);
         leak.removers = sources.lines_that(mentions, |line| removes(line, &name));
+        if leak.freed == 0 {
+            leak.sleeping_remover = sources.sleeping_remover(sleeping, &leak.removers, &name);
+        }
         leak.removers.truncate(MAX_CANDIDATES);
         // The program's own code adds through a method of the library's object.
         if let Some(object) = object_part(leak).filter(|_| leak.candidates.iter().all(CodeLine::is_library)) {
@@ -105,6 +111,29 @@ impl Sources {
             let line = function_lines(source, first).find(|(_, line)| test(line))?.0;
             Some(CodeLine { line: Some(line), ..function.clone() })
         })
+    }
+
+    /// The first of these lines that waits in a loop that removes from `name`, or calls one of the functions that do.
+    fn sleeping_remover(
+        &mut self,
+        sleeping: &[CodeLine],
+        removers: &[CodeLine],
+        name: &str,
+    ) -> Option<CodeLine> {
+        let functions: Vec<&str> =
+            removers.iter().filter_map(|line| line.function.rsplit('.').next()).collect();
+        let is_removal = |line: &str| {
+            let calls = |function: &&str| occurrences(line, function).any(|(_, rest)| rest.starts_with('('));
+            removes(line, name) || functions.iter().any(calls)
+        };
+        let found = sleeping.iter().filter(|_| !removers.is_empty()).find(|at| {
+            let lines = self.first_line(at).zip(self.text(&at.file)).zip(at.line);
+            lines.is_some_and(|((first, source), line)| {
+                let body: Vec<(u32, &str)> = function_lines(source, first).collect();
+                is_in_removing_loop(&body, line, is_removal)
+            })
+        });
+        found.cloned()
     }
 
     fn correct_lines(&mut self, additions: &mut Additions, name: &str, candidates: &[CodeLine]) {

@@ -122,7 +122,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 
     /// The frame of a generator that has not ended: a frame object until 3.10, then the one inside of it.
-    pub(super) fn frame_of_generator(&self, at: Addr) -> Option<Addr> {
+    pub fn frame_of_generator(&self, at: Addr) -> Option<Addr> {
         match self.python.layout.gen_object.gi_frame {
             Some(frame) => self.objects.read_pointer(at, frame).filter(|frame| !frame.is_null()),
             None => self.inner_frame(at),

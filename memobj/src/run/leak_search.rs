@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::cli::EXIT_TROUBLE;
-use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
+use common::record::{Header, Leak, LeakVerdict, LeaksRecord, PeerComparison};
 use common::stdio::StatusLine;
 use common::verdict::bytes_per_minute;
 
@@ -46,7 +46,7 @@ impl LeakSearch {
         }
         let record = &census.record;
         let mut report = report.clone();
-        find_lines(record.pid, &mut report.leaks, leaks.mentions());
+        find_lines(record.pid, &mut report.leaks, leaks.mentions(), leaks.sleeping());
         tracker.outcome = Some(LeaksRecord {
             pid: record.pid,
             start_ticks: record.start_ticks,
@@ -87,12 +87,13 @@ impl LeakSearch {
             .into_iter()
             .map(|outcome| {
                 let peers = compare(rates.get(&program(outcome)), bytes_per_minute(outcome));
+                let outcome = without_undecided(outcome);
                 let brief = brief.iter().filter(|brief| brief.root_pid == Some(outcome.pid)).count();
                 LeaksRecord {
                     peers,
                     unchecked_children: unchecked.get(&outcome.pid).copied().unwrap_or(0),
                     brief_children: brief as u64,
-                    ..outcome.clone()
+                    ..outcome
                 }
                 .with_header(header())
             })
@@ -117,6 +118,21 @@ impl LeakSearch {
     pub(super) fn exit_code(&self) -> u8 {
         self.concluded.unwrap_or(0)
     }
+}
+
+/// The findings with growth apart from leaks that a sleeping loop of the program removes from, and with the verdict on the rest.
+fn without_undecided(outcome: &LeaksRecord) -> LeaksRecord {
+    let mut outcome = outcome.clone();
+    let sleeps = |leak: &mut Leak| leak.sleeping_remover.is_some() && leak.side_effect_of.is_none();
+    outcome.undecided = outcome.leaks.extract_if(.., sleeps).collect();
+    let comes_with =
+        |leak: &Leak| outcome.undecided.iter().any(|main| leak.side_effect_of.as_ref() == Some(&main.holder));
+    outcome.leaks.retain(|leak| !comes_with(leak));
+    let memory_leaks = outcome.memory.as_ref().is_some_and(|memory| memory.is_leak);
+    if outcome.verdict == LeakVerdict::Leak && outcome.leaks.is_empty() && !memory_leaks {
+        outcome.verdict = LeakVerdict::None;
+    }
+    outcome
 }
 
 /// The growth of the processes of each program, in bytes per minute, in ascending order.

@@ -20,7 +20,11 @@ const MAX_CURVES: usize = 12;
 pub fn html(records: &[LeaksRecord]) -> String {
     let of_record = |record: &LeaksRecord| -> Vec<String> {
         let own = record.leaks.iter().filter(|leak| leak.side_effect_of.is_none());
-        own.chain(&record.filling).chain(&record.slowing).filter_map(|leak| curve(record, leak)).collect()
+        own.chain(&record.filling)
+            .chain(&record.slowing)
+            .chain(&record.undecided)
+            .filter_map(|leak| curve(record, leak))
+            .collect()
     };
     let curves: Vec<String> = records.iter().flat_map(of_record).take(MAX_CURVES).collect();
     if curves.is_empty() {

@@ -38,6 +38,7 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         leaks: vec![leak(fill)],
         filling: vec![leak(fill)],
         slowing: vec![leak(fill)],
+        undecided: vec![leak(fill)],
         pinned_bytes: fill.of(1 << 20),
         pinned_type: fill.of("bytes".into()),
         memory: fill.of(memory_growth()),
@@ -117,6 +118,11 @@ pub fn leak(fill: Fill) -> Leak {
             line: fill.of(57),
         }],
         callers: vec![CodeLine { function: "main".into(), file: "bot.py".into(), line: fill.of(91) }],
+        sleeping_remover: fill.of(CodeLine {
+            function: "Bot.sweep".into(),
+            file: "bot.py".into(),
+            line: fill.of(64),
+        }),
     }
 }
 

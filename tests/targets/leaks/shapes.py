@@ -617,6 +617,62 @@ def thread_local():
     sys.stdin.read()
 
 
+kept_until_swept = {}
+
+
+def sweep_old(oldest):
+    for n in [n for n in kept_until_swept if n < oldest]:
+        del kept_until_swept[n]
+
+
+def sweep_often():
+    while True:
+        time.sleep(0.02)
+        sweep_old(0)
+
+
+def sweep_rarely():
+    while True:
+        time.sleep(3600)
+        sweep_old(1 << 62)
+
+
+async def sweep_rarely_in_task():
+    while True:
+        await asyncio.sleep(3600)
+        for n in list(kept_until_swept):
+            kept_until_swept.pop(n)
+
+
+def keep_until_swept(sweep):
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    threading.Thread(target=sweep, daemon=True).start()
+    for n in steps():
+        kept_until_swept[n] = Payload(n)
+
+
+def swept_by_thread():
+    keep_until_swept(sweep_rarely)
+
+
+def swept_in_vain():
+    keep_until_swept(sweep_often)
+
+
+async def keep_until_task_sweeps():
+    begin = time.monotonic()
+    sweeper = asyncio.ensure_future(sweep_rarely_in_task())
+    for n in range(1 << 62):
+        kept_until_swept[n] = Payload(n)
+        await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+    sweeper.cancel()
+
+
+def swept_by_task():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(keep_until_task_sweeps())
+
+
 pending = set()
 
 
@@ -671,7 +727,15 @@ def steps():
             time.sleep(left)
 
 
-WHOLE = {"local_variable": local_variable, "thread_local": thread_local, "tasks": tasks, "finished_tasks": finished_tasks}
+WHOLE = {
+    "local_variable": local_variable,
+    "thread_local": thread_local,
+    "tasks": tasks,
+    "finished_tasks": finished_tasks,
+    "swept_by_thread": swept_by_thread,
+    "swept_by_task": swept_by_task,
+    "swept_in_vain": swept_in_vain,
+}
 
 
 def main():

@@ -30,5 +30,6 @@ pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};
 pub use gentle::Pauses;
 pub use page_choice::PageChoice;
 pub use ptrace::without_stops;
+pub use sleep::thread_switches;
 pub use stopped::StoppedProcess;
 pub use watchdog::{end_watchdog, run_watchdog, set_watchdog, watchdog_pid};

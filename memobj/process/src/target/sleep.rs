@@ -26,7 +26,7 @@
 //! for a sleeping thread (io_uring, AIO), or that a debugger or a peer writes (process_vm_writev(2)): a thread in a debugger's stop (state t) is
 //! not taken for asleep either.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
@@ -82,6 +82,15 @@ impl SleepingThreads {
     pub const fn len(&self) -> usize {
         self.threads.len() + self.stopped
     }
+}
+
+/// How often each thread of a running process left a processor, by its number in its own pid namespace. Empty if the process has exited, or
+/// the kernel does not show it.
+#[must_use]
+pub fn thread_switches(pid: u32) -> BTreeMap<u32, u64> {
+    let statuses = procfs::tids(pid).unwrap_or_default().into_iter();
+    let statuses = statuses.filter_map(|tid| Some((tid, procfs::thread_status(pid, tid)?)));
+    statuses.filter_map(|(tid, status)| Some((status.inner.unwrap_or(tid), status.switches?))).collect()
 }
 
 /// What the threads of a process do at a moment, as far as it matters to a stop of those that run. It proves nothing.
