@@ -16,6 +16,7 @@ Deadlines (`--max-pause 30ms`; the copy takes about as long): how long each paus
 Ends (`--max-pause 1m`; the copy takes some 100 ms): the time from the attack on memobj during a pause to the moment when the target runs on
     STOP, KILL    the signal
     debugger      PTRACE_ATTACH to each thread of memobj, as gdb does
+    OOM           the kernel kills memobj, whose control group may have no more memory, where one can be made
 
 Needs root. One line a case: tries, then the median, the 99th percentile and the longest time in ms, and the number above the limit.
 """
@@ -33,6 +34,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEADLINE_MS, ALLOWED_MS, FREE_MS = 30, 10, 250
 LOOK = 0.0002
+CGROUP = "/sys/fs/cgroup"
+QUOTA = (CGROUP, {"cpu.max": "5000 100000"}), (f"{CGROUP}/cpu", {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "5000"})
+MEMORY = (CGROUP, {"memory.max": "max"}), (f"{CGROUP}/memory", {"memory.limit_in_bytes": "-1"})
 PTRACE_ATTACH, WALL = 16, 0x40000000
 
 TARGET = r"""
@@ -117,7 +121,7 @@ def deadlines(options, case):
             burner = [sys.executable, "-c", "while True: pass"]
             burners = [subprocess.Popen(burner) for _ in range(2 * os.cpu_count())]
         if case == "quota":
-            group = limited_group()
+            group = control_group(QUOTA)
             if group is None:
                 return show(case, [], 0, "no control group can be made here")
             before = lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
@@ -141,12 +145,9 @@ def deadlines(options, case):
     show(case, pauses, DEADLINE_MS + ALLOWED_MS, note)
 
 
-def limited_group():
-    """A new control group with 5 % of a processor."""
-    for root, files in ("/sys/fs/cgroup", {"cpu.max": "5000 100000"}), (
-        "/sys/fs/cgroup/cpu",
-        {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "5000"},
-    ):
+def control_group(choices):
+    """A new control group below the first of these folders that has the files, with their contents; `None` if there is none."""
+    for root, files in choices:
         group = pathlib.Path(root, "memobj-deadlines")
         try:
             group.mkdir(exist_ok=True)
@@ -161,28 +162,57 @@ def limited_group():
     return None
 
 
+class Memory:
+    """A control group whose memory can be made to end."""
+
+    def __init__(self):
+        self.group = control_group(MEMORY)
+        is_first = self.group is not None and (self.group / "memory.max").exists()
+        self.limit, self.usage = ("memory.max", "memory.current") if is_first else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+
+    def enter(self):
+        (self.group / self.limit).write_text("max" if self.limit == "memory.max" else "-1")
+        (self.group / "cgroup.procs").write_text(str(os.getpid()))
+
+    def end(self):
+        """No page more than now. What frees some meanwhile makes the kernel refuse the limit: then once more."""
+        for _ in range(100):
+            try:
+                (self.group / self.limit).write_text((self.group / self.usage).read_text())
+                return
+            except OSError:
+                pass
+
+
 def ends(options, case):
     libc = ctypes.CDLL(None, use_errno=True)
+    memory = Memory() if case == "OOM" else None
+    if memory and memory.group is None:
+        return show(case, [], 0, "no control group can be made here")
     target = Target(options.python, 4 * options.megabytes)
     times, missed, end = [], 0, time.monotonic() + options.limit
     while len(times) < options.tries and time.monotonic() < end:
-        memobj = start(options, target, "1m")
+        memobj = start(options, target, "1m", memory and memory.enter)
         begun = wait_until(target.is_held, 30)
         if begun is None:
             memobj.kill()
             memobj.wait()
             continue
-        time.sleep(0.001 * (len(times) % 20))
+        # The later the attack, the less memory memobj still needs.
+        time.sleep(0 if memory else 0.001 * (len(times) % 20))
         was_held, at = target.is_held(), time.monotonic()
         if case == "debugger":
             tids = [int(tid) for tid in os.listdir(f"/proc/{memobj.pid}/task")]
             for tid in tids:
                 libc.ptrace(PTRACE_ATTACH, tid, None, None)
+        elif memory:
+            memory.end()
         else:
             memobj.send_signal(getattr(signal, f"SIG{case}"))
         free = wait_until(lambda: not target.is_held(), 30)
         # It may have been let go a moment before the attack.
-        if was_held and free is not None and (case == "KILL" or free - at > 0.001):
+        was_killed = not memory or wait_until(lambda: memobj.poll() is not None, 0.1) is not None
+        if was_held and free is not None and was_killed and (case == "KILL" or free - at > 0.001):
             times.append(free - at)
         elif free is None:
             times.append(30)
@@ -198,12 +228,15 @@ def ends(options, case):
                     pass
         memobj.wait()
     target.end()
+    if memory:
+        time.sleep(0.3)
+        memory.group.rmdir()
     show(case, times, FREE_MS, f"({missed} came too late)" if missed else "")
 
 
 def main():
     cases = {case: deadlines for case in ("idle", "busy", "blocked", "threads", "quota")}
-    cases |= {case: ends for case in ("STOP", "KILL", "debugger")}
+    cases |= {case: ends for case in ("STOP", "KILL", "debugger", "OOM")}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=1000)
     parser.add_argument("--limit", type=float, default=3600, help="seconds for each case")
