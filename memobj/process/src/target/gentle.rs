@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::priority;
+
 use super::attached::{StopLimits, Target};
 use super::copy_source::{Copied, CopyError, CopySource};
 use super::frozen_process::{CopyInfo, FrozenProcess};
@@ -203,6 +205,7 @@ impl Target {
             let proven = self.copy_proven(&threads, buffer, is_consistent, deadline)?;
             return Ok(proven.map(|proven| self.frozen_proven(proven, pauses.copy_info(&threads))));
         };
+        let raised = priority::raise();
         let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
         let stop = match retry_while_traced(pid, stop) {
             Ok(stop) => stop,
@@ -219,6 +222,7 @@ impl Target {
         let threads = SleepingThreads::look(pid, &stop.threads, end);
         let proven = threads.as_ref().map(|threads| self.copy_proven(threads, buffer, is_consistent, end));
         let release = stop.release();
+        drop(raised);
         *pauses += Pauses { count: 1, total: release.at.saturating_duration_since(begun), cut_short };
         let Some(threads) = threads else { return Ok(Err(Spoilt::Awake)) };
         match proven.transpose()?.unwrap_or(Err(Spoilt::Awake)) {
