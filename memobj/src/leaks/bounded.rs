@@ -60,7 +60,7 @@ impl BoundedGrowth {
         };
         let mut counts: HashMap<(NameId, TypeIndex), NewObjects> = HashMap::new();
         for (node, place) in new_objects(holders, generations, ids, wanted) {
-            let count = counts.entry((place, graph.type_index(node))).or_default();
+            let count = counts.entry((place, ids.type_index(graph, node))).or_default();
             count.all += 1;
             // One object that refers to many others may be the newest one of a chain: only the first of each path is bounded.
             let root = roots.root(node);

@@ -59,7 +59,8 @@ impl LeakFinder<'_, '_> {
         let added = self.added(names, groups);
         let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
         let graph = self.holders.graph();
-        let is_chain = added.zip(into).is_some_and(|((of, _), (into, _))| graph.type_index(into) == of);
+        let is_chain =
+            added.zip(into).is_some_and(|((of, _), (into, _))| self.ids.type_index(graph, into) == of);
         let entries = groups
             .zip(added)
             .map(|(groups, added)| self.entries(groups, added, is_chain && self.is_link(added.0)));
@@ -339,7 +340,8 @@ impl LeakFinder<'_, '_> {
     ) -> Option<(NodeId, u64)> {
         let (node, count) = group.most()?;
         let graph = self.holders.graph();
-        let before = self.holders.paths().parent(node).filter(|&before| graph.type_index(before) == of);
+        let before =
+            self.holders.paths().parent(node).filter(|&before| self.ids.type_index(graph, before) == of);
         let linked = before.filter(|&before| {
             let ends = graph.address(before).zip(graph.address(node));
             ends.and_then(|(from, to)| names.reference(from, to)) == Some(Reference::Internal)
@@ -372,7 +374,8 @@ impl LeakFinder<'_, '_> {
     /// The position of new objects in a sequence.
     fn sequence_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let graph = self.holders.graph();
-        let items = graph.references().targets(node).iter().filter(|&&item| graph.type_index(item) == of);
+        let items =
+            graph.references().targets(node).iter().filter(|&&item| self.ids.type_index(graph, item) == of);
         let new: Vec<bool> = items.map(|&item| self.generations.first_seen(item) > 0).collect();
         let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
         match (changes, new.first(), new.last()) {

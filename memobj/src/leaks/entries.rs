@@ -52,13 +52,13 @@ impl LeakFinder<'_, '_> {
         let wrapped: Vec<NodeId> = group.samples.iter().map(|&node| self.wrapped(node)).collect();
         let mut counts: BTreeMap<TypeIndex, usize> = BTreeMap::new();
         for &node in &wrapped {
-            *counts.entry(graph.type_index(node)).or_default() += 1;
+            *counts.entry(self.ids.type_index(graph, node)).or_default() += 1;
         }
         let wrappers = wrapped.len();
         let most = counts.into_iter().max_by_key(|&(_, count)| count);
         let of = most.filter(|&(_, count)| count * 2 > wrappers).map_or(root, |(of, _)| of);
         let mut nodes = if of == root { group.samples.clone() } else { wrapped };
-        nodes.retain(|&node| graph.type_index(node) == of);
+        nodes.retain(|&node| self.ids.type_index(graph, node) == of);
         nodes.sort_unstable();
         nodes.dedup();
         let within = |of: TypeIndex| group.types.get(&of).copied().unwrap_or(0);

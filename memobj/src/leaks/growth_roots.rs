@@ -86,9 +86,9 @@ pub fn find(
     let mut groups = RootGroups::new();
     for (node, place) in new_objects(holders, generations, ids, wanted) {
         let root = roots.root(node);
-        let group = groups.entry(place).or_default().entry(graph.type_index(root)).or_default();
+        let group = groups.entry(place).or_default().entry(ids.type_index(graph, root)).or_default();
         group.bytes = group.bytes.saturating_add(graph.size(node));
-        *group.types.entry(graph.type_index(node)).or_default() += 1;
+        *group.types.entry(ids.type_index(graph, node)).or_default() += 1;
         if root == node {
             group.roots += 1;
             group.generations.insert(generations.first_seen(node));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::holders::Holders;
-use crate::object_graph::TypeIndex;
+use crate::object_graph::{ObjectGraph, TypeIndex};
 use crate::survivors::Generations;
 
 /// The place of modules that were imported after the first census.
@@ -111,6 +111,8 @@ impl RowSum {
 pub struct PlaceIds {
     places: Vec<NameId>,
     types: Vec<NameId>,
+    /// For each type, the first one of its name.
+    first_of_name: Vec<TypeIndex>,
 }
 
 impl PlaceIds {
@@ -120,6 +122,12 @@ impl PlaceIds {
         let place = *self.places.get(holders.holder(node)?.0 as usize)?;
         let of = *self.types.get(holders.graph().type_index(node).0 as usize)?;
         Some((place, of))
+    }
+
+    /// The type of an object; of several with one name, the first. A program may make a class for each of its objects.
+    pub fn type_index(&self, graph: &ObjectGraph<'_>, node: NodeId) -> TypeIndex {
+        let of = graph.type_index(node);
+        self.first_of_name.get(of.0 as usize).copied().unwrap_or(of)
     }
 
     /// The number of a type name.
@@ -242,7 +250,11 @@ impl History {
             places.push(id);
         }
         let types = holders.graph().types();
-        let types = types.iter().map(|counted| self.types.number(&counted.ty.name().into())).collect();
-        PlaceIds { places, types }
+        let types: Vec<NameId> =
+            types.iter().map(|counted| self.types.number(&counted.ty.name().into())).collect();
+        let mut first: HashMap<NameId, TypeIndex> = HashMap::new();
+        let indexed = (0..).map(TypeIndex).zip(&types);
+        let first_of_name = indexed.map(|(index, &of)| *first.entry(of).or_insert(index)).collect();
+        PlaceIds { places, types, first_of_name }
     }
 }

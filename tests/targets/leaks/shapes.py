@@ -284,6 +284,14 @@ def made_types(n):
     classes.append(type("Made%d" % n, (), {}))
 
 
+instances = []
+
+
+def class_for_each(n):
+    if n % 4 == 0:
+        instances.append(type("Made", (), {})())
+
+
 def threads(n):
     if n % 4 == 0:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -673,6 +681,7 @@ def swept_by_task():
     asyncio.run(keep_until_task_sweeps())
 
 
+requests = contextvars.ContextVar("requests") if contextvars else None
 pending = set()
 
 
@@ -684,6 +693,19 @@ async def reply(n):
 
 async def answer(n):
     return "a" * 60 + str(n)
+
+
+async def log_in_context():
+    requests.set([])
+    begin = time.monotonic()
+    for n in range(1 << 62):
+        requests.get().append(Payload(n))
+        await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+
+
+def context_of_task():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(log_in_context())
 
 
 async def keep_answers():
@@ -732,6 +754,7 @@ WHOLE = {
     "thread_local": thread_local,
     "tasks": tasks,
     "finished_tasks": finished_tasks,
+    "context_of_task": context_of_task,
     "swept_by_thread": swept_by_thread,
     "swept_by_task": swept_by_task,
     "swept_in_vain": swept_in_vain,
