@@ -21,6 +21,8 @@ const MIN_BYTES: f64 = (512 << 10) as f64;
 
 /// The C struct of an object of a plain class, on builds with the largest one (free-threaded).
 const PLAIN_OBJECT: u64 = 32;
+/// The head of each object: reference count and type. A pointer behind it may be all that an object of C or Rust has.
+const HEAD: u64 = 16;
 /// Rows that are listed.
 const MAX_ROWS: usize = 10;
 /// The share of the growth that must not be objects, for a leak of its own.
@@ -151,12 +153,14 @@ impl LeakFinder<'_, '_> {
                     return is_foreign(of);
                 }
                 let is_known = NATIVE_MODULES.contains(&&*of.module) || !self.holders.is_standard(&of.module);
-                of.c_size > PLAIN_OBJECT && is_known
+                of.c_size > if of.class.is_none() { HEAD } else { PLAIN_OBJECT } && is_known
             })
         };
         let most = |(candidate, counts): (&Candidate, BTreeMap<TypeIndex, u64>)| {
             let counts = counts.into_iter().filter(|_| candidate.leak.side_effect_of.is_none());
-            counts.filter(|&(of, _)| keeps(of)).max_by_key(|&(_, count)| count)
+            // One that has little more than a head may be a number: numpy's scalars are.
+            let is_large = |of: TypeIndex| graph.type_at(of).is_some_and(|of| of.c_size > PLAIN_OBJECT);
+            counts.filter(|&(of, _)| keeps(of)).max_by_key(|&(of, count)| (is_large(of), count))
         };
         found.iter().zip(counts).map(most).collect()
     }
