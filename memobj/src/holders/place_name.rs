@@ -44,8 +44,11 @@ pub enum NamePart {
     Nothing,
     /// `.name`.
     Attribute(Arc<str>),
-    /// A variable or a frame: `local name`, `default name`, `closure name`, `context variable name`, `frame of function()`.
+    /// A variable or a frame: `local name`, `default name`, `closure name`, `frame of function()`.
     Labeled(Arc<str>),
+    /// `context variable name`. Without what is before it if that is a running function: its futures and tasks copy contexts, and any of them
+    /// may be on the path.
+    ContextVariable(Arc<str>),
     /// `cache of` it.
     Cache,
     /// `thread name:` before everything else.
@@ -62,7 +65,8 @@ impl NamePart {
         match self {
             Self::Nothing => Arc::clone(text),
             Self::Attribute(name) => format!("{text}.{name}").into(),
-            Self::Labeled(label) => format!("{text} {label}").into(),
+            Self::ContextVariable(label) if text.contains("()") => Arc::clone(label),
+            Self::Labeled(label) | Self::ContextVariable(label) => format!("{text} {label}").into(),
             Self::Cache => format!("cache of {text}").into(),
             Self::OfThread(name) => format!("thread {name}: {text}").into(),
         }
@@ -168,7 +172,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
             (Role::Named, Reference::ThreadLocals) => (NamePart::Nothing, Role::ThreadLocals),
             (Role::Named, Reference::Awaited(name)) => (NamePart::Attribute((*name).into()), Role::Named),
             (Role::Named, Reference::ContextVariable(name)) => {
-                (NamePart::labeled("context variable", name), Role::Named)
+                (NamePart::ContextVariable(format!("context variable {name}").into()), Role::Named)
             }
             (Role::Named, Reference::Attribute(name)) => match kind {
                 // Likewise; the attributes of a function or a class are parts of it.

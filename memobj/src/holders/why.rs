@@ -300,7 +300,10 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
         let of = self.graph().type_of(from);
         match self.namer.follow(from_at, of, role, &reference, to_at) {
             Some((NamePart::Nothing, role)) => StepLabel { name: None, is_item: false, role },
-            Some((NamePart::Attribute(name) | NamePart::Labeled(name), role)) => StepLabel::named(name, role),
+            Some((
+                NamePart::Attribute(name) | NamePart::Labeled(name) | NamePart::ContextVariable(name),
+                role,
+            )) => StepLabel::named(name, role),
             Some((NamePart::OfThread(name), role)) => StepLabel::named(format!("thread {name}").into(), role),
             Some((NamePart::Cache, role)) => StepLabel { role, ..StepLabel::item("".into()) },
             None => match reference {
