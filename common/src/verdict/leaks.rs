@@ -154,7 +154,7 @@ fn slowing_sentence(leak: &Leak) -> String {
 
 /// Growth that a sleeping loop will remove from, and what to do.
 fn undecided_sentence(record: &LeaksRecord, leak: &Leak) -> String {
-    let sleeper = leak.sleeping_remover.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let sleeper = leak.sleeping_remover.as_slice();
     let span = span(record.duration_seconds);
     format!(
         "{}, but {} removes from it and slept nearly all these {span}: search again with a --for in which it wakes several times",

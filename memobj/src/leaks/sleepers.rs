@@ -69,8 +69,12 @@ pub(super) fn sleeping_lines<M: Memory>(
     // can have been the second one at most, if all take as long.
     let is_old = |node: NodeId| generations.first_seen(node) * 2 <= censuses;
     let awaits_old = |node: NodeId| {
-        let awaited = || graph.references().targets(node).iter().filter(|&&to| is_coroutine(to));
-        awaited().next().is_some() && awaited().all(|&to| is_old(to))
+        let targets = |node: NodeId| graph.references().targets(node).iter().copied();
+        let is_frame = |node: NodeId| graph.type_of(node).and_then(|of| of.kind) == Some(Builtin::Frame);
+        // Until 3.10 its frame is an object.
+        let of_frame = || targets(node).filter(|&to| is_frame(to)).flat_map(targets);
+        let awaited = || targets(node).chain(of_frame()).filter(|&to| is_coroutine(to) && to != node);
+        awaited().next().is_some() && awaited().all(is_old)
     };
     let coroutines = graph.object_nodes().filter(|&node| is_coroutine(node) && awaits_old(node));
     let frames: Vec<Addr> = of_threads
