@@ -8,12 +8,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::held::core;
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::log::number;
-use crate::support::{Background, Tool, bin, workspace};
+use crate::support::python::known;
+use crate::support::{Background, PATIENCE, Tool, bin, wait_until, workspace};
 
 /// The endings of all formats.
 const ENDINGS: [&str; 4] = [".heapsnapshot", ".pb.gz", ".speedscope.json", ".csv"];
@@ -347,5 +349,32 @@ fn table_has_all_types() {
             assert_eq!((&*session["module"], &*session["count"]), ("__main__", "2001"), "{interpreter}");
             assert_eq!(session["retained_bytes"].is_empty(), args.len() == 2, "{interpreter}");
         }
+    }
+}
+
+/// A heap that takes a while to write.
+const LARGE: &str = "held = [{'number': [n]} for n in range(400_000)]; print('ready', flush=True); input()";
+
+/// Whether a process has a file of a folder open.
+fn has_open(pid: u32, folder: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    open.flatten().any(|link| fs::read_link(link.path()).is_ok_and(|file| file.starts_with(folder)))
+}
+
+#[test]
+fn interrupted_export_leaves_nothing() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Tool::new(&python.path).args(["-I", "-S", "-c", LARGE]).start();
+    target.wait_line("ready");
+    let pid = target.pid().to_string();
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.heapsnapshot");
+        let export = Tool::ours("memobj").args(["-p", &pid, "--export"]).arg(&file).start();
+        wait_until(PATIENCE, "the export to begin", || has_open(export.pid(), folder.path()));
+        export.signal(signal);
+        let run = export.finish(PATIENCE);
+        assert_ne!(run.code(), Some(0), "{run}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{signal:?}: {run}");
     }
 }

@@ -15,7 +15,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The effect on the content of a file that exists.
@@ -46,51 +46,110 @@ pub fn open(path: &Path, existing: Existing) -> io::Result<File> {
     Ok(file)
 }
 
-/// Replaces the whole file at `path`: a reader sees the old content or the new one, never a part.
-///
-/// The content is written to a file beside it, which is then renamed. It must have no secrets: all users can read a new file, as far
-/// as the umask permits, because other services read such files. A file that exists keeps its mode. Links, devices and FIFOs stay
-/// what they are; they are written as [`open`] does, not at once.
-///
-/// # Errors
-/// As open(2), write(2) and rename(2).
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let existing = match path.symlink_metadata() {
-        Ok(about) if !about.is_file() => return open(path, Existing::Replace)?.write_all(content),
-        about => about.ok(),
-    };
-    let beside = beside(path)?;
-    let written = create_beside(&beside).and_then(|mut file| {
-        if let Some(about) = existing {
-            file.set_permissions(about.permissions())?;
-        }
-        file.write_all(content)
-    });
-    let renamed = written.and_then(|()| fs::rename(&beside, path));
-    if renamed.is_err() {
-        // It may not exist.
-        let _ = fs::remove_file(&beside);
-    }
-    renamed
+/// Who can read a file that is written whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Only its owner, whatever mode, owner or link a file had before: for the memory of a process.
+    OnlyOwner,
+    /// Its owner, if it is new.
+    Owner,
+    /// All users, if it is new, as far as the umask permits: for content without secrets that other services read.
+    Everyone,
 }
 
-/// Checks whether [`replace`] can work, before there is content. Creates missing folders.
+/// Writes the whole file at `path`: it has its old content, or is not there, until `write` succeeded. So a reader never sees a part.
+///
+/// Where the file system can, the new file has no name until then, so nothing is left of it if the process is killed; else it is
+/// written beside `path`. A file that exists keeps its mode, unless `readers` says otherwise. Links, devices and files of other
+/// users stay what they are; they are written as [`open`] does, not at once.
 ///
 /// # Errors
-/// As [`replace`].
-pub fn check_replace(path: &Path) -> io::Result<()> {
+/// As open(2), write(2) and rename(2), and those of `write`.
+pub fn write_whole<T>(
+    path: &Path,
+    readers: Readers,
+    write: impl FnOnce(&File) -> io::Result<T>,
+) -> io::Result<T> {
+    let earlier = if readers == Readers::OnlyOwner { path.metadata() } else { path.symlink_metadata() };
+    let can_replace = match &earlier {
+        Ok(about) => about.is_file() && (readers == Readers::OnlyOwner || is_ours_alone(about)),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let new = match can_replace.then(|| NewFile::create(path, readers)).transpose() {
+        // A folder may take no new files, though the old one can be written.
+        Err(_) if readers != Readers::OnlyOwner => None,
+        created => created?,
+    };
+    let Some(new) = new else { return write(&open(path, Existing::Replace)?) };
+    if let Some(about) = earlier.ok().filter(|_| readers != Readers::OnlyOwner) {
+        new.file.set_permissions(about.permissions())?;
+    }
+    let written = write(&new.file)?;
+    new.rename_to(path)?;
+    Ok(written)
+}
+
+/// Checks whether [`write_whole`] can work, before there is content. Creates missing folders.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn check_whole(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         _ if path.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         // Nothing is created beside it.
         Ok(about) if !about.is_file() => return Ok(()),
         _ => {}
     }
-    let beside = beside(path)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    create_beside(&beside)?;
-    fs::remove_file(beside)
+    NewFile::create(path, Readers::Owner).map(drop)
+}
+
+/// A file that is not complete. Dropped, it is removed.
+#[derive(Debug)]
+struct NewFile {
+    file: File,
+    /// Its name for the time being.
+    beside: PathBuf,
+    has_name: bool,
+}
+
+impl NewFile {
+    /// Creates a file in the folder of `path`.
+    fn create(path: &Path, readers: Readers) -> io::Result<Self> {
+        let beside = beside(path)?;
+        let mode = if readers == Readers::Everyone { 0o644 } else { 0o600 };
+        // File systems that have no files without a name refuse in different ways.
+        if let Some(file) = without_name(path, mode) {
+            return Ok(Self { file, beside, has_name: false });
+        }
+        remove_old(&beside)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        Ok(Self { file: options.open(&beside)?, beside, has_name: true })
+    }
+
+    fn rename_to(mut self, path: &Path) -> io::Result<()> {
+        if !self.has_name {
+            remove_old(&self.beside)?;
+            give_name(&self.file, &self.beside)?;
+            self.has_name = true;
+        }
+        fs::rename(&self.beside, path)?;
+        self.has_name = false;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.has_name {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
 }
 
 /// A hidden file in the folder of `path`, of this process.
@@ -102,17 +161,55 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// Creates the file anew: one that exists is left by a process that was killed, or is a link of another user.
-fn create_beside(path: &Path) -> io::Result<File> {
+/// Removes a file that a process left when it was killed, or a link of another user.
+fn remove_old(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-    options.open(path)
+}
+
+/// A file without a name in the folder of `path`: `O_TMPFILE` in open(2).
+#[cfg(target_os = "linux")]
+fn without_name(path: &Path, mode: u32) -> Option<File> {
+    use rustix::fs::{Mode, OFlags};
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder, flags, Mode::from_raw_mode(mode)).ok()?;
+    // Its name is given through this link.
+    descriptor_link(&file).exists().then(|| file.into())
+}
+
+#[cfg(target_os = "linux")]
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+    Ok(rustix::fs::linkat(CWD, descriptor_link(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(target_os = "linux")]
+fn descriptor_link(file: &impl std::os::fd::AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn without_name(_: &Path, _: u32) -> Option<File> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_name(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(unix))]
+fn is_ours_alone(_: &fs::Metadata) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn is_ours_alone(about: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    about.nlink() == 1 && about.uid() == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(not(unix))]
@@ -262,37 +359,85 @@ mod tests {
         assert_eq!(open(&link, Existing::Append).unwrap_err().raw_os_error(), Some(40), "ELOOP");
     }
 
+    fn put(path: &Path, readers: Readers, text: &[u8]) -> io::Result<()> {
+        write_whole(path, readers, |mut file| file.write_all(text))
+    }
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
+    }
+
     #[test]
-    fn replaced_file_is_whole_and_readable_by_others() {
+    fn whole_file_replaces_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/metrics.prom");
-        check_replace(&path).unwrap();
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0, "the check leaves nothing");
-        replace(&path, b"one").unwrap();
+        check_whole(&path).unwrap();
+        assert_eq!(names(path.parent().unwrap()), [""; 0], "the check leaves nothing");
+        put(&path, Readers::Everyone, b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o700, 0o600);
         let reader = File::open(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         // A process that was killed left it.
         fs::write(beside(&path).unwrap(), "half").unwrap();
-        replace(&path, b"second").unwrap();
+        put(&path, Readers::Owner, b"second").unwrap();
         assert_eq!(io::read_to_string(reader).unwrap(), "one", "who reads the old file reads all of it");
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        assert_eq!(check_replace(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(names(path.parent().unwrap()), ["metrics.prom"]);
+        assert_eq!(check_whole(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }
 
     #[test]
-    fn replace_keeps_links_and_devices() {
+    fn failed_file_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let fail = || {
+            let failed = write_whole(&path, Readers::Owner, |mut file| -> io::Result<()> {
+                file.write_all(b"half")?;
+                assert!(names(folder.path()).len() <= 1, "a part has no name");
+                Err(io::ErrorKind::StorageFull.into())
+            });
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        };
+        fail();
+        assert_eq!(names(folder.path()), [""; 0]);
+        put(&path, Readers::Owner, b"first").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fail();
+        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"first".to_vec(), vec!["a".into()]));
+        assert_eq!(
+            put(&path.join("below"), Readers::Owner, b"x").unwrap_err().kind(),
+            io::ErrorKind::NotADirectory
+        );
+    }
+
+    #[test]
+    fn named_file_goes_too() {
+        // As on a file system without files that have no name.
+        let folder = tempfile::tempdir().unwrap();
+        let (path, beside) = (folder.path().join("a"), folder.path().join(".a.tmp"));
+        let new = || NewFile { file: File::create(&beside).unwrap(), beside: beside.clone(), has_name: true };
+        drop(new());
+        assert_eq!(names(folder.path()), [""; 0]);
+        new().rename_to(&path).unwrap();
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn links_and_devices_stay() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "old content").unwrap();
         symlink("file", &link).unwrap();
-        replace(&link, b"new").unwrap();
+        put(&link, Readers::Everyone, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new");
-        check_replace(Path::new("/dev/null")).unwrap();
-        replace(Path::new("/dev/null"), b"x").unwrap();
+        let second = folder.path().join("second");
+        fs::hard_link(&file, &second).unwrap();
+        put(&second, Readers::Owner, b"third").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"third");
+        check_whole(Path::new("/dev/null")).unwrap();
+        put(Path::new("/dev/null"), Readers::Everyone, b"x").unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use common::cli::Failure;
-use common::output_file::{self, Existing};
+use common::output_file::{self, Readers};
 
 use crate::cli::{Args, DEFAULT_OUTPUT, Format};
 
@@ -76,9 +76,7 @@ impl Output {
     /// If the file or stdout cannot be written. A closed pipe is no error.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &self.path {
-            Some(path) => {
-                output_file::open(path, Existing::Replace).and_then(|mut file| file.write_all(bytes))
-            }
+            Some(path) => output_file::write_whole(path, Readers::Owner, |mut file| file.write_all(bytes)),
             None => io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush()),
         };
         let name = self.path.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::latest::Metrics;
-use crate::output_file;
+use crate::output_file::{self, Readers};
 use crate::record::Record;
 use crate::record_sink::Sink;
 
@@ -27,12 +27,12 @@ impl fmt::Debug for MetricsWriter {
 }
 
 impl MetricsWriter {
-    /// A writer that replaces the file at `path` in each round, with [`output_file::replace`].
+    /// A writer that replaces the file at `path` in each round, with [`output_file::write_whole`].
     ///
     /// # Errors
     /// The file cannot be replaced.
     pub fn to_file(path: &Path) -> io::Result<Self> {
-        output_file::check_replace(path)?;
+        output_file::check_whole(path)?;
         Ok(Self { metrics: Metrics::default(), output: Output::File(path.to_owned()) })
     }
 
@@ -55,7 +55,9 @@ impl Sink for MetricsWriter {
         }
         let text = self.metrics.text();
         match &mut self.output {
-            Output::File(path) => output_file::replace(path, text.as_bytes()),
+            Output::File(path) => {
+                output_file::write_whole(path, Readers::Everyone, |mut file| file.write_all(text.as_bytes()))
+            }
             Output::Stream(stream) => stream.write_all(text.as_bytes()),
         }
     }

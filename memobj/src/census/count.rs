@@ -34,6 +34,7 @@ use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::CensusOptions;
 use crate::export::{export_objects, export_types};
 use crate::holders::Holders;
+use crate::holders::heap_tree::HeapTree;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext};
@@ -279,14 +280,16 @@ fn analyze_references<M: Memory>(
         return Ok((None, None));
     }
     let holders = Holders::find(heap, walked, threads)?;
-    let retains = caching.is_some()
-        || holding.is_some_and(|holding| holding.retained)
-        || export_to.is_some_and(|to| to.format.has_tree());
-    let retained = retains.then(|| RetainedSizes::new(holders.graph())).transpose()?;
+    let needs_tree =
+        holding.is_some_and(|holding| holding.retained) || export_to.is_some_and(|to| to.format.has_tree());
+    let retained =
+        (caching.is_some() || needs_tree).then(|| RetainedSizes::new(holders.graph())).transpose()?;
+    let tree = retained.as_ref().filter(|_| needs_tree).map(|retained| HeapTree::new(&holders, retained));
     if let Some(to) = export_to {
-        export_objects(heap, &holders, retained.as_ref(), to)?;
+        export_objects(heap, &holders, tree.as_ref(), to)?;
     }
-    let held = holding.map(|holding| summarize_holders(heap, &holders, retained.as_ref(), holding, kept));
+    let held = holding
+        .map(|holding| summarize_holders(heap, &holders, retained.as_ref(), tree.as_ref(), holding, kept));
     let caches = caching
         .zip(retained.as_ref())
         .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));

@@ -10,13 +10,13 @@ mod speedscope;
 mod stacks;
 mod strings;
 mod types_table;
-mod whole_file;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
+use common::output_file::{self, Readers};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
@@ -24,7 +24,6 @@ use memobj_process::memory::Memory;
 use crate::config::{ExportFile, ExportFormat};
 use crate::holders::Holders;
 use crate::holders::heap_tree::HeapTree;
-use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::object_sum::TypeCount;
 
@@ -34,20 +33,19 @@ const EXPORT: Stage = Stage("export");
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Writes the objects to a file that only its owner can read. Formats with the tree of holders need the `retained` sizes.
+/// Writes the objects to a file that only its owner can read. Formats with the tree of holders need the `tree`.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn export_objects<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
-    retained: Option<&RetainedSizes>,
+    tree: Option<&HeapTree<'_, '_>>,
     to: &ExportFile,
 ) -> Result<(), Error> {
-    let tree = retained.filter(|_| to.format.has_tree()).map(|retained| HeapTree::new(holders, retained));
     write_file(to, |out| match (to.format, tree) {
-        (ExportFormat::Pprof, Some(tree)) => pprof::write(&tree, out),
-        (ExportFormat::Speedscope, Some(tree)) => speedscope::write(&tree, out),
+        (ExportFormat::Pprof, Some(tree)) => pprof::write(tree, out),
+        (ExportFormat::Speedscope, Some(tree)) => speedscope::write(tree, out),
         _ => heap_snapshot::write(&mut NameReader::new(python), holders, out),
     })
 }
@@ -66,9 +64,9 @@ pub fn export_types(
 
 fn write_file(
     to: &ExportFile,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let written = whole_file::write(&to.path, |file| {
+    let written = output_file::write_whole(&to.path, Readers::Owner, |file| {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
         write(&mut out)?;
         out.flush()

@@ -65,6 +65,7 @@ pub fn summarize_holders<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
     retained: Option<&RetainedSizes>,
+    tree: Option<&HeapTree<'_, '_>>,
     wanted: &HolderOptions,
     kept: &[(Range<Addr>, u64)],
 ) -> HolderSummary {
@@ -103,7 +104,7 @@ pub fn summarize_holders<M: Memory>(
         modules: ordered(modules),
         unreachable: holders.unreachable(),
         retained: retained.map(|retained| by_type(holders, retained)),
-        tree: retained.map(|retained| HeapTree::new(holders, retained).listed()),
+        tree: retained.and(tree).map(HeapTree::listed),
         pinning: find_pinning(holders, kept),
         whys,
         missing_types,

@@ -1,10 +1,10 @@
 //! Saving a snapshot.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use common::output_file::{self, Readers};
 
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
 use crate::addr::{Addr, PAGE_BYTES};
@@ -25,21 +25,7 @@ pub fn save(process: &FrozenProcess, path: &Path) -> Result<u64, Error> {
     let failed = |error: io::Error| {
         snapshot_error(path, &error.to_string(), "choose a writable folder with enough free space")
     };
-    // Devices and pipes are written directly: renaming a file onto them would replace them.
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
-        return write(process, file).map_err(failed);
-    }
-    let mut name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?.to_owned();
-    name.push(format!(".part-{}", std::process::id()));
-    let part = path.with_file_name(name);
-    // `create_new` does not follow a link that another user put there.
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
-    let saved = write(process, file).and_then(|length| fs::rename(&part, path).map(|()| length));
-    if saved.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    saved.map_err(failed)
+    output_file::write_whole(path, Readers::OnlyOwner, |file| write(process, file)).map_err(failed)
 }
 
 /// Writes a snapshot, and returns its length in bytes.
