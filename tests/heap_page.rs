@@ -16,6 +16,11 @@ const RIGHT: &str = "\u{e014}";
 
 /// A browser that shows the page of logs.
 fn show(logs: &[String]) -> Option<(Browser, TempDir)> {
+    show_as("heap", logs)
+}
+
+/// A browser that shows the page of logs, which begins as an icicle or a treemap.
+fn show_as(what: &str, logs: &[String]) -> Option<(Browser, TempDir)> {
     let browser = Browser::start((1300, 900))?;
     let folder = tempfile::tempdir().unwrap();
     let names = logs.iter().enumerate().map(|(number, log)| {
@@ -24,7 +29,7 @@ fn show(logs: &[String]) -> Option<(Browser, TempDir)> {
         name
     });
     let names: Vec<String> = names.collect();
-    let tool = Tool::ours("memplot").args(names).args(["--what", "heap", "--html", "-o", "page.html"]);
+    let tool = Tool::ours("memplot").args(names).args(["--what", what, "--html", "-o", "page.html"]);
     tool.dir(folder.path()).run().expect_code(0);
     browser.open(&folder.path().join("page.html"));
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -42,7 +47,8 @@ fn place(browser: &Browser, label: &str) -> Option<[f64; 4]> {
 
 fn click(browser: &Browser, label: &str) {
     let [left, top, width, height] = place(browser, label).unwrap_or_else(|| panic!("no block {label}"));
-    let (x, y) = ((left + width / 2.0) as i64, (top + height / 2.0) as i64);
+    // On the name: parts of a treemap are below it.
+    let (x, y) = ((left + width / 2.0) as i64, (top + height.min(20.0) / 2.0) as i64);
     browser.mouse(&[Mouse::To(x, y), Mouse::Down, Mouse::Up]);
 }
 
@@ -112,9 +118,9 @@ fn objects_can_be_the_unit() {
     let log = log(&HEAP, |record| record.heap_tree.as_mut().unwrap()[0].count = 3000);
     let Some((browser, _folder)) = show(&[log]) else { crate::skip!("no Chromium") };
     assert_share(&browser, "(standard library)", "Python objects", 0.3);
-    browser.run("document.querySelector('#form [value=objects]').click()", Value::Null);
+    browser.run("document.querySelector('#unit [value=objects]').click()", Value::Null);
     assert_eq!(
-        browser.run("return document.querySelector('[aria-pressed=true]').value", Value::Null),
+        browser.run("return document.querySelector('#unit [aria-pressed=true]').value", Value::Null),
         "objects"
     );
     assert_share(&browser, "(standard library)", "Python objects", 0.2);
@@ -145,6 +151,74 @@ fn keyboard_does_everything() {
     browser.keys("/");
     browser.keys("code");
     assert_eq!(browser.text("#found"), "1 found, 200 KiB");
+}
+
+/// Whether a block is inside another one.
+fn is_inside(browser: &Browser, label: &str, of: &str) -> bool {
+    let [Some([left, top, width, height]), Some([x, y, wide, high])] =
+        [label, of].map(|label| place(browser, label))
+    else {
+        return false;
+    };
+    left >= x && top > y && left + width <= x + wide + 0.1 && top + height <= y + high + 0.1
+}
+
+/// Bytes are in proportion to areas, for parts of one block.
+fn assert_areas(browser: &Browser, label: &str, other: &str, ratio: f64) {
+    let [area, than] =
+        [label, other].map(|label| place(browser, label).map_or(0.0, |[_, _, width, height]| width * height));
+    assert!((area / than / ratio - 1.0).abs() < 0.03, "{label}: {area}, {other}: {than}");
+}
+
+#[test]
+fn treemap_is_gone_into_and_back() {
+    let Some((browser, _folder)) = show_as("treemap", &[log(&HEAP, |_| ())]) else {
+        crate::skip!("no Chromium")
+    };
+    assert_areas(&browser, "__main__", "(standard library)", 2.0);
+    assert_areas(&browser, "bot.sessions", "function", 10.0);
+    for (part, of) in
+        [("aiohttp", "Python objects"), ("bot.sessions", "__main__"), ("Session <b>&名", "dict")]
+    {
+        assert!(is_inside(&browser, part, of), "{part} in {of}");
+    }
+    click(&browser, "__main__");
+    assert_eq!(browser.text("#path"), "Python objects__main__");
+    assert_eq!(place(&browser, "aiohttp"), None, "another branch");
+    assert_areas(&browser, "bot.sessions", "function", 10.0);
+    browser.keys(BACKSPACE);
+    assert!(is_inside(&browser, "aiohttp", "Python objects"));
+    let [left, top, ..] = place(&browser, "code").unwrap();
+    browser.mouse(&[Mouse::To(left as i64 + 5, top as i64 + 5)]);
+    assert_eq!(
+        browser.text("#detail"),
+        "Python objects → (standard library) → code: 200 KiB (20.0 %), 400 objects"
+    );
+}
+
+#[test]
+fn forms_share_keys_search_and_units() {
+    let log = log(&HEAP, |record| record.heap_tree.as_mut().unwrap()[6].count = 2400);
+    let Some((browser, _folder)) = show(&[log]) else { crate::skip!("no Chromium") };
+    assert!(!is_inside(&browser, "__main__", "Python objects"), "below it");
+    browser.keys("/");
+    browser.keys("code");
+    browser.run("document.querySelector('#shape [value=treemap]').click()", Value::Null);
+    assert!(is_inside(&browser, "__main__", "Python objects"));
+    assert_eq!(browser.text("#found"), "1 found, 200 KiB");
+    assert_eq!(browser.run("return document.querySelectorAll('.block.found').length", Value::Null), json!(1));
+    browser.run("document.querySelector('#unit [value=objects]').click()", Value::Null);
+    assert_areas(&browser, "(standard library)", "__main__", 2.0);
+    browser.run("document.activeElement.blur()", Value::Null);
+    browser.keys(DOWN);
+    assert!(browser.text("#detail").contains("→ __main__: 1,200"), "{}", browser.text("#detail"));
+    browser.keys(RIGHT);
+    browser.keys(ENTER);
+    assert_eq!(browser.text("#path"), "Python objects(standard library)");
+    browser.keys(ESCAPE);
+    browser.run("document.querySelector('#shape [value=icicle]').click()", Value::Null);
+    assert!(!is_inside(&browser, "__main__", "Python objects"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Values to draw [default: heap for one census with a tree of holders; types if the log has any; else processes]
+    /// Values to draw [default: heap for one moment with a tree of holders; types if the log has any; else processes]
     #[arg(short, long, value_enum, help_heading = "What")]
     pub what: Option<Quantity>,
 
@@ -114,6 +114,8 @@ pub enum Quantity {
     Threads,
     /// Who holds the heap at one moment, or what changed between two, from `memobj --retained`
     Heap,
+    /// The same as nested areas: SVG, PNG or a page
+    Treemap,
 }
 
 /// The memory size of a process.
@@ -194,6 +196,7 @@ Examples:
   memobj --leaks -p 1234 | memplot --html -o leak.html   a leak, as a page
   memobj --retained -p 1234 | memplot > heap.svg         who holds what, drawn
   memplot --what heap a.jsonl b.jsonl -o difference.svg  what grew between two
+  memplot --what treemap log.jsonl -o heap.png           the same as nested areas
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 
@@ -210,7 +213,8 @@ machine's name out.
 
 Heap: each block is as wide as the bytes that it holds; its parts are below it, from module to holder to type. Of one \
 log with several censuses, the first and the last are compared; of several logs, the last of the first and of the last \
-log. Blocks below a thousandth of the heap are not in the log.
+log. Blocks below a thousandth of the heap are not in the log. Several processes are side by side; --grep chooses them \
+by name. A treemap has the same blocks: parts are inside their block, as large as their bytes.
 
 Gaps: nothing is drawn where nothing was measured: the process exited, a sample failed, or more than 2.5 intervals \
 passed. Runs of the tool are not connected.

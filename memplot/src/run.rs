@@ -16,12 +16,12 @@ use crate::chart;
 use crate::cli::{Args, Format, Quantity, Theme};
 use crate::clock;
 use crate::figure::Figure;
-use crate::heap::{self, HeapCollector, HeapFigure};
+use crate::heap::{self, Form, HeapCollector, HeapFigure};
 use crate::html;
 use crate::output::Output;
 use crate::png;
 use crate::report::Report;
-use crate::series::{Collector, PlotRequest, TimeWindow, log_name, process_name};
+use crate::series::{Collector, PlotRequest, TimeWindow};
 use crate::terminal::{self, TerminalOptions};
 
 const TOOL: &str = "memplot";
@@ -56,9 +56,16 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let names: Vec<String> = inputs.iter().map(Input::name).collect();
     let mut window = TimeWindow::new(args.since, args.until, clock::zone());
     // Of one moment a picture says more than dots; other options ask for series.
-    let wants_heap = args.what == Some(Quantity::Heap);
+    let form = if args.what == Some(Quantity::Treemap) { Form::Treemap } else { Form::Icicle };
+    let wants_heap = form == Form::Treemap || args.what == Some(Quantity::Heap);
+    if form == Form::Treemap && output.format == Format::Text {
+        return Err(Failure::new(
+            "a treemap cannot be drawn as text",
+            "--what heap lists the same blocks with bars; -o heap.svg draws the treemap",
+        ));
+    }
     let may_be_heap = args.what.is_none() && grep.is_none() && !args.delta && args.trend.is_none();
-    let mut heap = (wants_heap || may_be_heap).then(HeapCollector::default);
+    let mut heap = (wants_heap || may_be_heap).then(|| HeapCollector::new(grep.clone()));
     let mut collector = Collector::new(PlotRequest {
         args,
         grep,
@@ -81,14 +88,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     })?;
     let heap = heap.filter(|heap| wants_heap || heap.is_one_moment());
     let picture = match heap {
-        Some(heap) => Picture::Heap(heap.finish(
-            args.title.as_deref(),
-            |census| match process_name(census.pid, &census.name, census.cmdline.as_ref()) {
-                name if census.pid > 0 => format!("{name} (pid {})", census.pid),
-                name => name,
-            },
-            |input| log_name(names.get(input).map_or("", |name| name)),
-        )?),
+        Some(heap) => Picture::Heap(heap.finish(form, args.title.as_deref(), &names)?),
         None => Picture::Series(collector.finish()?),
     };
     let report = report.map(|report| report.html(!args.no_host)).unwrap_or_default();

@@ -146,6 +146,113 @@ fn difference_shows_growth_and_loss() {
     assert_eq!(blocks(&svg(&both, &["--what", "heap"])), all);
 }
 
+/// Left end, top, width and height of each block of a treemap, by title.
+fn areas(svg: &str) -> Vec<(String, [f64; 4])> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let rects = document.descendants().filter(|node| node.has_tag_name("rect"));
+    let titled = rects.filter_map(|rect| {
+        let title = rect.children().find(|child| child.has_tag_name("title"))?.text()?.to_owned();
+        Some((
+            title,
+            ["x", "y", "width", "height"].map(|name| rect.attribute(name).unwrap().parse().unwrap()),
+        ))
+    });
+    titled.collect()
+}
+
+#[test]
+fn treemap_areas_are_bytes() {
+    let svg = svg(&log(&HEAP, |_| ()), &["--what", "treemap"]);
+    let all = areas(&svg);
+    assert_eq!(all.len(), HEAP.len() + 1, "{all:#?}");
+    let find = |title: &str| {
+        all.iter()
+            .find(|(text, _)| text.contains(title))
+            .unwrap_or_else(|| panic!("no {title} in {all:#?}"))
+            .1
+    };
+    let size = |title: &str| {
+        let [_, _, width, height] = find(title);
+        width * height
+    };
+    // Parts of one block share what its name leaves.
+    for (a, b, ratio) in [
+        ("→ __main__: ", "→ (standard library): ", 2.0),
+        ("→ aiohttp: ", "smaller ones: ", 1.5),
+        ("bot.sessions: ", "__main__ → function: ", 10.0),
+    ] {
+        let found = size(a) / size(b);
+        assert!((found / ratio - 1.0).abs() < 0.03, "{a} {b}: {found}");
+    }
+    // The type takes two thirds of its module: the rest is the module's own.
+    let [[x, y, width, height], [inner_x, inner_y, inner_width, inner_height]] =
+        [find("→ (standard library): "), find("→ code: ")];
+    assert!(inner_x >= x && inner_y >= y + 10.0, "below the name");
+    assert!(inner_x + inner_width <= x + width && inner_y + inner_height <= y + height);
+    let share = inner_width * inner_height / ((width - 6.0) * (height - 20.0));
+    assert!((share - 2.0 / 3.0).abs() < 0.02, "{share}");
+    for text in ["Session &lt;b&gt;&amp;名", "400 KiB", "bot.sessions  500 KiB"] {
+        assert!(svg.contains(text), "no {text}");
+    }
+}
+
+#[test]
+fn treemap_is_no_text() {
+    let run =
+        memplot(&["--what", "treemap", "--format", "text"]).stdin(log(&HEAP, |_| ())).run().expect_code(2);
+    assert_eq!(run.err().lines().count(), 1, "{run}");
+    assert!(run.err().contains("--what heap") && run.err().contains("-o heap.svg"), "{run}");
+}
+
+/// The census of a worker, as part of an iteration.
+fn worker(pid: u32, iteration: u64, sessions_kib: u64) -> String {
+    let mut rows = HEAP;
+    (rows[1].3, rows[2].3) = (100 + sessions_kib, sessions_kib);
+    rows[0].3 = 500 + sessions_kib;
+    let log = log(&rows, |record| record.pid = pid);
+    let mut record: serde_json::Value = serde_json::from_str(&log).unwrap();
+    record["iteration"] = iteration.into();
+    format!("{record}\n")
+}
+
+#[test]
+fn processes_are_side_by_side() {
+    let one = format!("{}{}", worker(7, 1, 500), worker(8, 1, 1500));
+    // Of one moment it is the picture of choice.
+    let picture = svg(&one, &[]);
+    assert!(picture.contains("Heap by holder: bot (pid 7) and 1 other process"), "{picture}");
+    let all = blocks(&picture);
+    let [whole, first, second] =
+        ["All processes: ", "→ bot (pid 7): ", "→ bot (pid 8): "].map(|name| block(&all, name).2);
+    assert!((first / whole - 1.0 / 3.0).abs() < 0.01 && (second / whole - 2.0 / 3.0).abs() < 0.01);
+    assert!(block(&all, "All processes → bot (pid 8) → __main__ → bot.sessions: ").3.contains("1.46 MiB"));
+    // One that came and one that went, each in its colour.
+    let two = format!("{one}{}{}", worker(8, 2, 1600), worker(9, 2, 500));
+    let all = blocks(&svg(&two, &["--what", "heap"]));
+    let class = |title: &str| block(&all, title).0.chars().next().unwrap();
+    assert_eq!(
+        (class("→ bot (pid 7): "), class("→ bot (pid 8): "), class("→ bot (pid 9): ")),
+        ('b', 'r', 'r')
+    );
+    assert!(block(&all, "(pid 8) → __main__ → bot.sessions: ").3.contains("+100 KiB"), "{all:#?}");
+    // They can be chosen.
+    let other = log(&HEAP, |record| (record.pid, record.name) = (5, Some("cron".into())));
+    let picture = svg(&format!("{one}{other}"), &["--what", "heap", "--grep", "^cron$"]);
+    assert!(picture.contains("Heap by holder: cron (pid 5)<") && !picture.contains("All processes"));
+    let run = memplot(&["--what", "heap", "--grep", "nginx"]).stdin(one).run().expect_code(2);
+    assert!(run.err().contains("'nginx'"), "{run}");
+}
+
+#[test]
+fn processes_of_two_logs_are_matched() {
+    let files = folder(&format!("{}{}", worker(7, 1, 500), worker(8, 1, 500)));
+    write(files.path(), "later.jsonl", &format!("{}{}", worker(17, 1, 500), worker(18, 1, 900)));
+    let run = memplot(&["log.jsonl", "later.jsonl", "--what", "heap"]).dir(files.path()).run().expect_code(0);
+    let all = blocks(&run.out());
+    assert!(block(&all, "All processes → bot: ").3.contains("±0 B"), "{all:#?}");
+    assert!(block(&all, "All processes → bot #2: ").3.contains("+400 KiB"), "{all:#?}");
+}
+
 #[test]
 fn text_fits_its_columns() {
     let text = svg(&log(&HEAP, |_| ()), &["--format", "text"]);

@@ -27,6 +27,14 @@ pub fn blocks(census: &Census) -> Option<Block> {
     Some(block(BlockKind::Whole, "Resident memory", Amount { bytes, objects }, rest))
 }
 
+/// The blocks of several processes, each with its name, as parts of one; `None` without any.
+pub fn processes(of: impl Iterator<Item = (String, Block)>) -> Option<Block> {
+    let parts: Vec<Block> = of.map(|(name, block)| Block { label: name.clone(), name, ..block }).collect();
+    let sum = |amount: fn(&Block) -> u64| parts.iter().map(amount).fold(0_u64, u64::saturating_add);
+    let now = Amount { bytes: sum(|part| part.now.bytes), objects: sum(|part| part.now.objects) };
+    (!parts.is_empty()).then(|| block(BlockKind::Whole, "All processes", now, parts))
+}
+
 fn block(kind: BlockKind, name: &str, now: Amount, mut parts: Vec<Block>) -> Block {
     parts.sort_by_key(|part| (part.kind == BlockKind::Omitted, Reverse(part.now.bytes)));
     Block { kind, name: name.to_owned(), label: name.to_owned(), now, before: None, parts }

@@ -1,21 +1,23 @@
-// The icicle: layout, navigation, search.
+// The blocks: icicle, navigation, search.
 
-const icicle = document.getElementById("icicle");
+const stage = document.getElementById("blocks");
 const detail = document.getElementById("detail");
 const search = document.getElementById("search");
 const found = document.getElementById("found");
 const back = document.getElementById("reset");
 const trail = document.getElementById("path");
-const units = document.getElementById("form");
+const units = document.getElementById("unit");
+const forms = document.getElementById("shape");
 const ROW = 22;
-// Below this width, in pixels, a block is not drawn.
-const NARROWEST = 1;
 
 const blocks = data.blocks;
 const root = blocks[0];
 let unit = "bytes";
+let form = data.form;
 let shown = root;
 let at = root;
+// The blocks that are drawn.
+const drawn = new Set();
 // The blocks that were shown before, the last one at the end.
 const visited = [];
 
@@ -98,45 +100,64 @@ function sumOfMatches(words) {
   return [count, sum];
 }
 
-function place(block, left, width, level, isAbove) {
+function place(block, { x, y, width, height }, kind) {
+  drawn.add(block);
   const box = document.createElement("div");
-  box.className = "block";
+  box.className = `block ${kind}`;
   box.setAttribute("role", "treeitem");
   box.setAttribute("aria-label", describe(block));
   box.title = describe(block);
-  Object.assign(box.style, { left: `${left}px`, width: `${width}px`, top: `${level * ROW}px` });
+  Object.assign(box.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
   box.style.setProperty("--fill", fill(block));
-  if (width > 24) box.textContent = `${block.label}  ${value(block)}`;
-  box.classList.toggle("above", isAbove);
+  // A small part of a treemap has room for the end of its name.
+  const isSmall = kind === "leaf" && (width < 90 || height < 34);
+  box.classList.toggle("small", isSmall);
+  if (width > 24 && height > 14) {
+    box.textContent = isSmall ? block.label.split(block.label.includes("/") ? "/" : ".").pop() : `${block.label}  ${value(block)}`;
+  }
   box.classList.toggle("found", matches(block, query()));
   box.classList.toggle("at", block === at);
   box.addEventListener("click", () => show(block));
   box.addEventListener("pointerenter", () => { detail.textContent = describe(block); });
-  icicle.append(box);
+  stage.append(box);
+}
+
+// Places a block and its parts below it. Returns the number of levels.
+function placeIcicle(block, left, top, width) {
+  let levels = 0;
+  const scale = block.width > 0 ? width / block.width : 0;
+  const visit = (one, x, level) => {
+    const wide = one.width * scale;
+    if (wide < NARROWEST) return;
+    levels = Math.max(levels, level + 1);
+    place(one, { x, y: top + level * ROW, width: wide, height: ROW }, "");
+    let next = x;
+    for (const part of one.parts) {
+      visit(part, next, level + 1);
+      next += part.width * scale;
+    }
+  };
+  visit(block, left, 0);
+  return levels;
 }
 
 function draw() {
   measure(root);
-  icicle.replaceChildren();
-  const wide = icicle.clientWidth;
+  stage.replaceChildren();
+  drawn.clear();
+  const width = stage.clientWidth;
   const above = [];
   for (let one = shown.above; one; one = one.above) above.unshift(one);
-  above.forEach((block, level) => place(block, 0, wide, level, true));
-  const scale = shown.width > 0 ? wide / shown.width : 0;
-  let levels = 0;
-  const visit = (block, left, level) => {
-    const width = block.width * scale;
-    if (width < NARROWEST) return;
-    levels = Math.max(levels, level + 1);
-    place(block, left, width, level, false);
-    let x = left;
-    for (const part of block.parts) {
-      visit(part, x, level + 1);
-      x += part.width * scale;
-    }
-  };
-  visit(shown, 0, above.length);
-  icicle.style.height = `${levels * ROW}px`;
+  above.forEach((block, level) => place(block, { x: 0, y: level * ROW, width, height: ROW }, "above"));
+  const top = above.length * ROW;
+  let height = 0;
+  if (form === "treemap") {
+    height = Math.max(300, Math.min(width * 0.6, window.innerHeight - 230) - top);
+    placeTreemap(shown, { x: 0, y: top, width, height }, place);
+  } else {
+    height = placeIcicle(shown, 0, top, width) * ROW;
+  }
+  stage.style.height = `${top + height}px`;
   back.hidden = shown === root;
   trail.replaceChildren(...[...above, shown].map((block) => {
     const button = document.createElement("button");
@@ -145,7 +166,9 @@ function draw() {
     button.addEventListener("click", () => show(block));
     return button;
   }));
-  for (const button of units.children) button.setAttribute("aria-pressed", String(button.value === unit));
+  for (const button of [...units.children, ...forms.children]) {
+    button.setAttribute("aria-pressed", String(button.value === unit || button.value === form));
+  }
   const words = query();
   const [count, sum] = sumOfMatches(words);
   found.textContent = words === "" ? "" : `${count.toLocaleString("en")} found, ${amount(sum)}`;
@@ -167,13 +190,12 @@ function goBack() {
 
 // Moves to a block that is drawn: up, down, or to a neighbour.
 function move(key) {
-  const wide = (block) => block.width * (icicle.clientWidth / (shown.width || 1)) >= NARROWEST;
   const beside = (by) => {
-    const all = at === shown ? [] : at.above.parts.filter(wide);
+    const all = at === shown ? [] : at.above.parts.filter((part) => drawn.has(part));
     return all[all.indexOf(at) + by];
   };
   const next = {
-    ArrowDown: () => at.parts.find(wide),
+    ArrowDown: () => at.parts.find((part) => drawn.has(part)),
     ArrowUp: () => (at === shown ? null : at.above),
     ArrowLeft: () => beside(-1),
     ArrowRight: () => beside(1),
@@ -204,6 +226,12 @@ document.addEventListener("keydown", (event) => {
 for (const button of units.children) {
   button.addEventListener("click", () => {
     unit = button.value;
+    draw();
+  });
+}
+for (const button of forms.children) {
+  button.addEventListener("click", () => {
+    form = button.value;
     draw();
   });
 }

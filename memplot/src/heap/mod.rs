@@ -1,19 +1,35 @@
-//! The picture of one moment: who holds the heap, as an icicle, and the difference of two.
+//! The picture of one moment: who holds the heap, as an icicle or a treemap, and the difference of two.
 
 mod blocks;
 mod collect;
+mod layout;
 mod page;
 mod picture;
 mod text;
+mod treemap;
 
 pub use collect::HeapCollector;
 pub use page::render as render_page;
 pub use picture::render as render_svg;
 pub use text::render as render_text;
 
+use crate::colour::preferred;
+
+/// The form of the picture. Serialised for the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// The whole at the top, its parts below, as wide as their bytes.
+    Icicle,
+    /// The parts inside the whole, with areas as large as their bytes.
+    Treemap,
+}
+
 /// The picture independent of its format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeapFigure {
+    /// The form to draw; a page begins with it.
+    pub form: Form,
     /// The quantity, and the process that it is from.
     pub title: String,
     /// The parts of the subtitle.
@@ -77,6 +93,12 @@ impl Block {
         let before = self.before.unwrap_or_default().bytes;
         let before = before.saturating_sub(sum(|part| part.before.unwrap_or_default().bytes));
         now.max(before).saturating_add(sum(Self::width))
+    }
+
+    /// The number of its colour: its module's, which parts have from the block `above`.
+    #[must_use]
+    pub fn hue(&self, above: Option<usize>) -> Option<usize> {
+        above.or_else(|| (self.kind == BlockKind::Module).then(|| preferred(&self.name)))
     }
 
     /// The change of its bytes in a difference.

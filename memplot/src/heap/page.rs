@@ -1,11 +1,10 @@
-//! Renders the icicle as a page: click to go into a block, search, bytes or objects.
+//! Renders the heap as a page: icicle or treemap, click to go into a block, search, bytes or objects.
 
 use common::stdio::escape_controls;
 use serde::Serialize;
 
-use super::{Amount, Block, BlockKind, HeapFigure};
+use super::{Amount, Block, BlockKind, Form, HeapFigure};
 use crate::cli::Theme;
-use crate::colour::preferred;
 use crate::figure::PART_SEPARATOR;
 use crate::html::{Page, for_script, page};
 
@@ -25,6 +24,7 @@ struct BlockData {
 
 #[derive(Serialize)]
 struct PageData {
+    form: Form,
     difference: bool,
     blocks: Vec<BlockData>,
 }
@@ -34,7 +34,7 @@ struct PageData {
 pub fn render(report: &str, figure: &HeapFigure, theme: Theme) -> String {
     let mut blocks = Vec::new();
     collect(&figure.root, 0, None, &mut blocks);
-    let data = PageData { difference: figure.is_difference, blocks };
+    let data = PageData { form: figure.form, difference: figure.is_difference, blocks };
     // Strings and integers can always be written.
     let json = serde_json::to_string(&data).unwrap_or_default();
     page(&Page {
@@ -43,14 +43,14 @@ pub fn render(report: &str, figure: &HeapFigure, theme: Theme) -> String {
         theme,
         report,
         body: include_str!("heap.html"),
-        scripts: &[include_str!("heap.js")],
+        scripts: &[include_str!("treemap.js"), include_str!("heap.js")],
         css: concat!(include_str!("../html/page.css"), include_str!("heap.css")),
         data: &for_script(&json),
     })
 }
 
 fn collect(block: &Block, depth: usize, colour: Option<usize>, blocks: &mut Vec<BlockData>) {
-    let colour = colour.or_else(|| (block.kind == BlockKind::Module).then(|| preferred(&block.name)));
+    let colour = block.hue(colour);
     let text = |text: &str| escape_controls(text).into_owned();
     let (name, label) = (text(&block.name), text(&block.label));
     blocks.push(BlockData {

@@ -1,13 +1,13 @@
-//! Draws the icicle as SVG: the whole at the top, its parts below, as wide as they are large.
+//! Draws the blocks of an icicle or a treemap as SVG.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Block, BlockKind, HeapFigure};
+use super::layout::{Area, Placed, icicle};
+use super::treemap::treemap;
+use super::{Block, BlockKind, Form, HeapFigure};
 use crate::cli::{Size, Theme};
-use crate::colour::{
-    BACKGROUND, GREW, MUTED, OTHERS, Rgb, SHRANK, TEXT, ThemeColour, for_series, hex, preferred,
-};
+use crate::colour::{BACKGROUND, GREW, MUTED, OTHERS, Rgb, SHRANK, TEXT, ThemeColour, for_series, hex};
 use crate::figure::{PART_SEPARATOR, Unit};
 use crate::format::{change, value, wrap_parts};
 use crate::svg::{Anchor, SvgWriter, TextRun};
@@ -15,52 +15,49 @@ use crate::text_metrics::{shortened, width};
 
 /// The space around the drawing, in pixels.
 const MARGIN: f64 = 24.0;
-/// The height of a level.
-const ROW: f64 = 21.0;
 /// Font sizes of title, subtitle and blocks.
 const SIZES: [f64; 3] = [20.0, 13.0, 11.0];
-/// A block narrower than this is not drawn: it would be less than a line.
-const NARROWEST: f64 = 0.4;
 /// Blocks wider than this have a name.
 const WITH_NAME: f64 = 24.0;
-/// The space between two blocks.
-const GAP: f64 = 0.6;
+/// From the top of a block to the base of its name, and from there to that of its size.
+const FIRST_LINE: f64 = 14.3;
+const NEXT_LINE: f64 = 14.0;
+/// The fewest letters of a name that is cut.
+const LEAST_LETTERS: usize = 6;
+/// The width of the line between two blocks.
+const EDGE: &str = "0.7";
 
 struct Picture<'a> {
     svg: &'a SvgWriter,
     theme: Theme,
     is_difference: bool,
-    bottom: f64,
     /// The dark colour of each class.
     classes: BTreeMap<String, Rgb>,
-    too_deep: usize,
 }
 
-/// Renders the icicle. The result depends on the arguments only.
+/// Renders the picture. The result depends on the arguments only.
 #[must_use]
 pub fn render(figure: &HeapFigure, size: Size, theme: Theme) -> String {
     let body = SvgWriter::new(size.width, size.height);
     let inner = f64::from(size.width) - 2.0 * MARGIN;
     let subtitle = wrap_parts(&figure.subtitle, PART_SEPARATOR, |line| width(line, SIZES[1]) <= inner);
-    let mut picture = Picture {
-        svg: &body,
-        theme,
-        is_difference: figure.is_difference,
-        bottom: f64::from(size.height) - MARGIN,
-        classes: BTreeMap::new(),
-        too_deep: 0,
-    };
+    let mut picture =
+        Picture { svg: &body, theme, is_difference: figure.is_difference, classes: BTreeMap::new() };
     picture.text((MARGIN, 34.0), SIZES[0], "t", TEXT, &shortened(&figure.title, SIZES[0], inner));
     let mut y = 34.0;
     for line in &subtitle {
         y += 19.0;
         picture.text((MARGIN, y), SIZES[1], "m", MUTED, &shortened(line, SIZES[1], inner));
     }
-    let scale = inner / figure.root.width().max(1) as f64;
-    picture.block(&figure.root, (MARGIN, y + 16.0), scale, None, "");
-    if picture.too_deep > 0 {
-        let note =
-            format!("{} deeper blocks are not drawn: a larger --size has room for them", picture.too_deep);
+    let top = y + 16.0;
+    let area = Area { x: MARGIN, y: top, width: inner, height: f64::from(size.height) - MARGIN - top };
+    let (placed, too_deep) = match figure.form {
+        Form::Icicle => icicle(&figure.root, area),
+        Form::Treemap => (treemap(&figure.root, area), 0),
+    };
+    placed.iter().for_each(|placed| picture.block(placed));
+    if too_deep > 0 {
+        let note = format!("{too_deep} deeper blocks are not drawn: a larger --size has room for them");
         picture.text((MARGIN, f64::from(size.height) - 8.0), SIZES[2], "m", MUTED, &note);
     }
     document(figure, size, theme, &picture.classes, &body.finish())
@@ -76,7 +73,8 @@ fn document(
     let svg = SvgWriter::new(size.width, size.height);
     let background = if theme == Theme::Dark { BACKGROUND.dark } else { BACKGROUND.light };
     let css = (theme == Theme::Auto).then(|| {
-        let mut css = format!("@media (prefers-color-scheme:dark){{.g{{fill:{}}}", hex(BACKGROUND.dark));
+        let dark = hex(BACKGROUND.dark);
+        let mut css = format!("@media (prefers-color-scheme:dark){{.g{{fill:{dark}}}.e{{stroke:{dark}}}");
         for (class, rgb) in classes {
             let _ = write!(css, ".{class}{{fill:{}}}", hex(*rgb));
         }
@@ -99,46 +97,46 @@ impl Picture<'_> {
         self.svg.text(at, size, Anchor::Start, &[TextRun { class: class.to_owned(), rgb, text }], None);
     }
 
-    /// Draws a block and its parts. `hue` is that of the module, `path` the names above.
-    fn block(&mut self, block: &Block, (x, y): (f64, f64), scale: f64, hue: Option<usize>, path: &str) {
-        let wide = block.width() as f64 * scale;
-        if wide < NARROWEST {
-            return;
-        }
-        if y + ROW > self.bottom {
-            self.too_deep = self.too_deep.saturating_add(1);
-            return;
-        }
-        let hue = hue.or_else(|| (block.kind == BlockKind::Module).then(|| preferred(&block.name)));
+    fn block(&mut self, placed: &Placed<'_>) {
+        let &Placed { block, area, hue, .. } = placed;
         let (class, colour) = self.fill(block, hue);
-        self.classes.insert(class.clone(), colour.dark);
-        let path = if path.is_empty() { block.name.clone() } else { format!("{path} → {}", block.label) };
         let fill = hex(if self.theme == Theme::Dark { colour.dark } else { colour.light });
         let number = |number: f64| format!("{number:.1}");
+        // Parts have the colour of the block around them.
+        self.classes.insert(class.clone(), colour.dark);
+        let edge = hex(if self.theme == Theme::Dark { BACKGROUND.dark } else { BACKGROUND.light });
         let attributes = [
-            ("class", &*class),
-            ("x", &number(x)),
-            ("y", &number(y)),
-            ("width", &number((wide - GAP).max(GAP))),
-            ("height", &number(ROW - GAP)),
+            ("class", &*format!("{class} e")),
+            ("stroke", &edge),
+            ("stroke-width", EDGE),
+            ("x", &number(area.x)),
+            ("y", &number(area.y)),
+            ("width", &number(area.width)),
+            ("height", &number(area.height)),
             ("fill", &fill),
         ];
         self.svg.open("rect", &attributes);
-        self.svg.element("title", &format!("{path}: {}", describe(block)));
+        self.svg.element("title", &format!("{}: {}", placed.path, describe(block)));
         self.svg.close("rect");
-        if wide > WITH_NAME {
-            let room = wide - 8.0;
-            let long = format!("{}  {}", block.label, describe_short(block));
-            let fits = width(&long, SIZES[2]) <= room;
-            let text = if fits { long } else { shortened(&block.label, SIZES[2], room) };
-            if text.chars().count() > 2 {
-                self.text((x + 4.0, y + ROW * 0.68), SIZES[2], "t", TEXT, &text);
-            }
+        if area.width > WITH_NAME {
+            self.label(placed);
         }
-        let mut at = x;
-        for part in &block.parts {
-            self.block(part, (at, y + ROW), scale, hue, &path);
-            at += part.width() as f64 * scale;
+    }
+
+    /// Writes name and size of a block: in one line, or in two where there is room for the size below the name.
+    fn label(&mut self, placed: &Placed<'_>) {
+        let &Placed { block, area, label_height, .. } = placed;
+        let (room, size) = (area.width - 8.0, describe_short(block));
+        let long = format!("{}  {size}", block.label);
+        let fits = width(&long, SIZES[2]) <= room;
+        let name = if fits { long } else { fitting_name(&block.label, room) };
+        let base = area.y + FIRST_LINE;
+        let is_readable = fits || name == block.label || name.chars().count() >= LEAST_LETTERS;
+        if is_readable && label_height >= FIRST_LINE {
+            self.text((area.x + 4.0, base), SIZES[2], "t", TEXT, &name);
+            if !fits && label_height >= FIRST_LINE + NEXT_LINE && width(&size, SIZES[2]) <= room {
+                self.text((area.x + 4.0, base + NEXT_LINE), SIZES[2], "t", TEXT, &size);
+            }
         }
     }
 
@@ -163,6 +161,16 @@ impl Picture<'_> {
             (BlockKind::Holder, Some(hue)) => (format!("h{hue}"), tint(for_series(Some(hue)), 0.38)),
             (BlockKind::Type, Some(hue)) => (format!("k{hue}"), tint(for_series(Some(hue)), 0.2)),
         }
+    }
+}
+
+/// A name in `room` pixels: of a path or a dotted name that is too long its last part, which says most.
+fn fitting_name(name: &str, room: f64) -> String {
+    let last = name.rsplit_once('/').or_else(|| name.rsplit_once('.')).map(|(_, last)| format!("…{last}"));
+    match last.filter(|_| width(name, SIZES[2]) > room) {
+        Some(last) if width(&last, SIZES[2]) <= room => last,
+        Some(last) if name.contains('/') => shortened(&last, SIZES[2], room),
+        _ => shortened(name, SIZES[2], room),
     }
 }
 

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::{Block, BlockKind, HeapFigure};
-use crate::colour::{GREW, SHRANK, preferred};
+use crate::colour::{GREW, SHRANK};
 use crate::figure::Unit;
 use crate::format::{change, value, wrap_parts};
 use crate::terminal::{ColourDepth, TerminalOptions, cells, lines, shorten};
@@ -71,7 +71,7 @@ fn collect<'a>(
     whole: f64,
     rows: &mut Vec<Row<'a>>,
 ) {
-    let hue = hue.or_else(|| (block.kind == BlockKind::Module).then(|| preferred(&block.name)));
+    let hue = block.hue(hue);
     rows.push(Row { block, level, start, hue });
     let mut at = start;
     for part in &block.parts {

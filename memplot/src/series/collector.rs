@@ -30,7 +30,7 @@ impl<'a> Collector<'a> {
         let quantities = match request.args.what {
             None => vec![Quantity::Types, Quantity::Processes, Quantity::Total],
             // A picture of one moment has no series.
-            Some(Quantity::Heap) => Vec::new(),
+            Some(Quantity::Heap | Quantity::Treemap) => Vec::new(),
             Some(one) => vec![one],
         };
         Self {

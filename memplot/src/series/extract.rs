@@ -174,7 +174,7 @@ fn extract_census(census: &Census, quantity: Quantity, each: &mut ValueSink<'_>)
             (None, false)
         }
         // A tree has no series.
-        Quantity::Heap => return None,
+        Quantity::Heap | Quantity::Treemap => return None,
     };
     let total = total.map(|total| total as f64);
     Some(MomentSummary { root: (census.pid, census.start), total, complete })

@@ -22,7 +22,7 @@ pub fn title(log: &LogSummary<'_>, view: &View) -> String {
     let what = match view.quantity {
         Quantity::Types => "Python objects by type".to_owned(),
         Quantity::Modules => "Python objects by module".to_owned(),
-        Quantity::Holders | Quantity::Heap => "Python objects by holder".to_owned(),
+        Quantity::Holders | Quantity::Heap | Quantity::Treemap => "Python objects by holder".to_owned(),
         Quantity::Caches => "Caches".to_owned(),
         Quantity::Counts => "Number of Python objects by type".to_owned(),
         Quantity::Processes if has_several(view) => format!("Memory by process{metric}"),
