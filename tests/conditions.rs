@@ -73,12 +73,93 @@ fn census_is_taken_at_a_condition() {
     }
 }
 
+/// Opens files and starts threads after a line of its stdin.
+const OPENS: &str = "
+import os, sys, threading, time
+print('ready', flush=True)
+sys.stdin.readline()
+held = [os.open('/dev/null', os.O_RDONLY) for _ in range(300)]
+for _ in range(40): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+time.sleep(600)
+";
+
+#[test]
+fn descriptors_and_threads_are_conditions() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    for (condition, metric, least) in [("fds:250", "fds", 300), ("threads:30", "threads", 31)] {
+        let mut target = Tool::new(&python.path).args(["-I", "-S", "-c", OPENS]).start();
+        target.wait_line("ready");
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.jsonl");
+        let command = "echo $MEMMON_CONDITION $MEMMON_VALUE {pid}";
+        let watching =
+            memmon(target.pid(), &["-i", "1h", "--at", condition, "--run", command, "-o"]).arg(&log).start();
+        wait_until(PATIENCE, "the first sample", || log.metadata().is_ok_and(|file| file.len() > 0));
+        target.write("go\n");
+        wait_until(PATIENCE, "the end of the command", || watching.err().contains("exit status: 0"));
+        watching.signal(Signal::INT);
+        let run = watching.finish(PATIENCE).expect_code(0);
+        let [crossed] = &crossings(&log)[..] else { panic!("once an hour: {run}") };
+        assert_eq!((crossed["metric"].as_str(), crossed.get("value_bytes")), (Some(metric), None), "{run}");
+        let [value, limit] = ["value_count", "limit_count"].map(|field| crossed[field].as_u64().unwrap());
+        assert!(value > limit && value >= least, "{crossed}");
+        assert!(run.err().contains(&format!("{value} is above {limit}")), "{run}");
+        let [output] = &outputs(folder.path())[..] else { panic!("{run}") };
+        let said = fs::read_to_string(output).unwrap();
+        assert_eq!(said.trim(), format!("{condition} {value} {}", target.pid()));
+        target.signal(Signal::KILL);
+    }
+}
+
+#[test]
+fn descriptors_and_threads_fail_a_run() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    for limit in ["fds:250", "threads:30"] {
+        let run = Tool::ours("memmon")
+            .args(["-i", "200ms", "--fail-above", limit, "--"])
+            .arg(&python.path)
+            .args(["-I", "-S", "-c", OPENS])
+            .stdin("go\n")
+            .run()
+            .expect_code(1);
+        let metric = limit.split(':').next().unwrap();
+        assert!(run.err().contains(&format!("limit crossed: {metric} ")), "{run}");
+        let crossed = run.records().into_iter().find(|record| record["event"] == "limit_crossed").unwrap();
+        assert!(crossed["value_count"].as_u64() > crossed["limit_count"].as_u64(), "{crossed}");
+    }
+}
+
+#[test]
+fn pressure_needs_a_kernel_that_measures_it() {
+    let target = Tool::new("cat").start();
+    let pid = target.pid().to_string();
+    let conditions = ["--at", "pressure:full:99%", "--run", "exit 1", "--count", "3", "-i", "100ms"];
+    let has_pressure = fs::read_to_string("/proc/pressure/memory").is_ok();
+    let here = Tool::ours("memmon").args(["-p", &pid]).args(conditions).run();
+    assert_eq!(here.code(), Some(if has_pressure { 0 } else { 2 }), "{here}");
+    if !has_pressure {
+        crate::skip!("this kernel measures no memory pressure");
+    }
+    // A kernel without it has no such file.
+    let hide = "mount --bind /dev/null /proc/pressure/memory && exec \"$@\"";
+    let unshare = ["--mount", "sh", "-c", hide, "sh"];
+    let can_hide = Tool::new("unshare").args(unshare).arg("true").run();
+    if can_hide.code() != Some(0) {
+        crate::skip!("no namespaces may be made here");
+    }
+    let run = Tool::new("unshare").args(unshare).arg(bin("memmon")).args(["-p", &pid]).args(conditions).run();
+    let run = run.expect_code(2);
+    assert_eq!(run.err().lines().count(), 1, "{run}");
+    assert!(run.err().contains("PSI") && run.err().contains("--at 80%"), "{run}");
+}
+
 #[test]
 fn conditions_below_their_value_run_nothing() {
     let target = Tool::new("cat").start();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log.jsonl");
-    let conditions = ["--at", "rss:1G", "--at", "growth:1G/1m", "--at", "99%", "--run", "exit 1"];
+    let conditions =
+        ["--at", "rss:1G", "--at", "growth:1G/1m", "--at", "99%", "--at", "fds:99", "--run", "exit 1"];
     let run =
         memmon(target.pid(), &["-i", "100ms", "--count", "5"]).args(conditions).arg("-o").arg(&log).run();
     let run = run.expect_code(0);
@@ -93,6 +174,8 @@ fn impossible_conditions_are_refused() {
         &["-p", "1", "--at", "pss:1G", "--run", "true"],
         &["-p", "1", "--at", "growth:1G", "--run", "true"],
         &["-p", "1", "--at", "180%", "--run", "true"],
+        &["-p", "1", "--at", "pressure:20", "--run", "true"],
+        &["-p", "1", "--at", "fds:many", "--run", "true"],
         &["--at", "80%", "--run", "true", "--", "true"],
     ] {
         let run = Tool::ours("memmon").args(args).run().expect_code(2);

@@ -179,13 +179,29 @@ fn event() -> BoxedStrategy<Record> {
         of(text()),
         words(),
     );
-    let end =
-        (of(any::<bool>()), of(any::<i32>()), of(any::<i32>()), of(number()), of(named()), of(any::<i64>()));
+    let end = (
+        of(any::<bool>()),
+        of(any::<i32>()),
+        of(any::<i32>()),
+        of(number()),
+        of(named()),
+        of(any::<i64>()),
+        of(number()),
+    );
     (header(), who, end, uniform8(of(any::<u64>())))
         .prop_map(|(header, who, end, counts)| {
             let (event, pid, ppid, root_pid, start_time, name, cmdline) = who;
-            let (at_start, exit_code, signal, lifetime_seconds, metric, growth_bytes) = end;
-            let [start_ticks, rss_peak_bytes, limit_bytes, value_bytes, own_bytes, oom_kills, _, _] = counts;
+            let (at_start, exit_code, signal, lifetime_seconds, metric, growth_bytes, value_ratio) = end;
+            let [
+                start_ticks,
+                rss_peak_bytes,
+                limit_bytes,
+                value_bytes,
+                own_bytes,
+                oom_kills,
+                limit_count,
+                value_count,
+            ] = counts;
             Record::ProcessEvent(Box::new(ProcessEvent {
                 ppid,
                 start_time,
@@ -200,6 +216,10 @@ fn event() -> BoxedStrategy<Record> {
                 metric,
                 limit_bytes,
                 value_bytes,
+                limit_count,
+                value_count,
+                limit_ratio: value_ratio,
+                value_ratio,
                 own_bytes,
                 growth_bytes,
                 oom_kills,

@@ -67,11 +67,11 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_bytes, help_heading = "Limits")]
     pub warn_rss: u64,
 
-    /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree)
+    /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree), fds:N or threads:N (of one process)
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse, help_heading = "Limits")]
     pub fail_above: Vec<Limit>,
 
-    /// Run the command of --run when a condition becomes true: rss:SIZE (one process), SIZE or total:SIZE (tree), 80% (of the memory limit), growth:100M/10m (one process)
+    /// Run the command of --run when a condition becomes true: rss:SIZE (one process), SIZE or total:SIZE (tree), 80% (of the memory limit), growth:100M/10m, fds:N or threads:N (one process), pressure:20% (time that tasks wait for memory)
     #[arg(long, value_name = "CONDITION", value_parser = Trigger::parse, requires = "run", conflicts_with = "command", help_heading = "Limits")]
     pub at: Vec<Trigger>,
 
@@ -142,18 +142,18 @@ pub enum SourceKind {
 pub struct Limit {
     /// The value that it applies to.
     pub metric: Metric,
-    /// The limit is crossed above this.
-    pub bytes: u64,
+    /// The limit is crossed above this: bytes, or a number of descriptors or threads.
+    pub value: u64,
 }
 
 impl Limit {
-    /// Parses `500M`, `total:500M`, `rss:500M` or `pss:500M`.
+    /// Parses `500M`, `total:500M`, `rss:500M`, `pss:500M`, `fds:1000` or `threads:200`.
     ///
     /// ```
     /// use common::record::Metric;
     /// use memmon::cli::Limit;
     ///
-    /// assert_eq!(Limit::parse("rss:2K"), Ok(Limit { metric: Metric::Rss, bytes: 2048 }));
+    /// assert_eq!(Limit::parse("rss:2K"), Ok(Limit { metric: Metric::Rss, value: 2048 }));
     /// ```
     ///
     /// # Errors
@@ -163,15 +163,24 @@ impl Limit {
             None | Some(("total", _)) => (Metric::Total, text.strip_prefix("total:").unwrap_or(text)),
             Some(("rss", size)) => (Metric::Rss, size),
             Some(("pss", size)) => (Metric::Pss, size),
-            Some((other, _)) => return Err(format!("unknown metric '{other}': use total, rss or pss")),
+            Some(("fds", number)) => return Self::count(Metric::Fds, number),
+            Some(("threads", number)) => return Self::count(Metric::Threads, number),
+            Some((other, _)) => {
+                return Err(format!("unknown metric '{other}': use total, rss, pss, fds or threads"));
+            }
         };
-        let bytes = parse_bytes(size).map_err(|error| error.to_string())?;
-        Ok(Self { metric, bytes })
+        let value = parse_bytes(size).map_err(|error| error.to_string())?;
+        Ok(Self { metric, value })
+    }
+
+    fn count(metric: Metric, number: &str) -> Result<Self, String> {
+        let value = number.parse().map_err(|_| format!("'{number}' is not a number: write {metric}:1000"))?;
+        Ok(Self { metric, value })
     }
 }
 
 /// A condition of `--at`, as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trigger {
     /// The condition as it was written.
     pub text: String,
@@ -180,9 +189,9 @@ pub struct Trigger {
 }
 
 /// What `--at` waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition {
-    /// A size is above a limit.
+    /// A value is above a limit.
     Above(Limit),
     /// More than this percentage of the memory limit is in use.
     Percentage(u64),
@@ -193,10 +202,18 @@ pub enum Condition {
         /// The time.
         within: Duration,
     },
+    /// Tasks waited for memory for more than this share of the last 10 seconds.
+    Pressure {
+        /// All of them at once, not some.
+        full: bool,
+        /// The share, from 0 to 1.
+        ratio: f64,
+    },
 }
 
 impl Trigger {
-    /// Parses `2G` and `total:2G` (RSS of the tree), `rss:2G` (RSS of one process), `80%` (of the memory limit), or `growth:100M/10m`.
+    /// Parses `2G` and `total:2G` (RSS of the tree), `rss:2G` (RSS of one process), `80%` (of the memory limit), `growth:100M/10m`,
+    /// `fds:1000`, `threads:200`, and `pressure:20%`, which is `pressure:some:20%`, or `pressure:full:5%`.
     ///
     /// ```
     /// use memmon::cli::Trigger;
@@ -208,7 +225,9 @@ impl Trigger {
     /// # Errors
     /// It is none of these, or has no size, percentage or time.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let condition = if let Some(percent) = text.strip_suffix('%') {
+        let condition = if let Some(pressure) = text.strip_prefix("pressure:") {
+            parse_pressure(pressure)?
+        } else if let Some(percent) = text.strip_suffix('%') {
             match percent.parse() {
                 Ok(percent @ 1..=99) => Condition::Percentage(percent),
                 _ => return Err(format!("'{text}' is not between 1% and 99%")),
@@ -229,6 +248,22 @@ impl Trigger {
             Condition::Above(limit)
         };
         Ok(Self { text: text.to_owned(), condition })
+    }
+}
+
+/// Parses `20%`, `some:20%` or `full:5%`.
+fn parse_pressure(text: &str) -> Result<Condition, String> {
+    let (full, share) = match text.split_once(':') {
+        None => (false, text),
+        Some(("some", share)) => (false, share),
+        Some(("full", share)) => (true, share),
+        Some((other, _)) => return Err(format!("unknown pressure '{other}': use some or full")),
+    };
+    match share.strip_suffix('%').and_then(|percent| percent.parse::<f64>().ok()) {
+        Some(percent) if percent > 0.0 && percent < 100.0 => {
+            Ok(Condition::Pressure { full, ratio: percent / 100.0 })
+        }
+        _ => Err(format!("'{share}' is not between 0% and 100%: write pressure:20%")),
     }
 }
 
@@ -267,12 +302,15 @@ Launching: the command's output goes to memmon's stderr (with -o FILE the comman
 memmon ends when the command ends, with the command's status, or 128 + N after signal N. When --count or --duration \
 is reached, memmon stops recording and waits for the command. --fail-above ends the command: SIGTERM, after 5 s SIGKILL.
 
-Limits: with --fail-above memmon reads sizes every 100 ms, whatever the interval. When a launched command ends, memmon \
+Limits: with --fail-above memmon reads sizes every 100 ms, whatever the interval; PSS, descriptors and threads at each \
+sample. When a launched command ends, memmon \
 also checks the largest size that the kernel recorded.
 
 At a condition: with --at memmon reads sizes every 100 ms. 80% is a share of the cgroup's limit, or of the machine's memory \
 without one; page cache does not count. growth:100M/10m is the growth of one process within 10 minutes, without its first \
-2 seconds. The command of --run gets MEMMON_PID, MEMMON_ROOT_PID, MEMMON_NAME, MEMMON_CONDITION and MEMMON_VALUE_BYTES. One \
+2 seconds. pressure:20% is the share of the last 10 seconds in which some tasks waited for memory (PSI), of the cgroup where \
+it has that file, else of the machine; pressure:full:5% is that of all tasks at once. The command of --run gets MEMMON_PID, \
+MEMMON_ROOT_PID, MEMMON_NAME, MEMMON_CONDITION and MEMMON_VALUE (bytes, a number, or a share from 0 to 1). One \
 command runs at a time. With -o log.jsonl its output is kept beside it, as log-20261129T203010-1234.txt; without -o \
 it goes to stderr. memmon waits for its end. \
 With a launched command, watch the command from a second memmon.
@@ -320,23 +358,33 @@ mod tests {
 
     #[test]
     fn limit_names_its_metric() {
-        let limit = |metric, bytes| Ok(Limit { metric, bytes });
+        let limit = |metric, value| Ok(Limit { metric, value });
         assert_eq!(Limit::parse("500M"), limit(Metric::Total, 500 << 20));
         assert_eq!(Limit::parse("total:1K"), limit(Metric::Total, 1024));
         assert_eq!(Limit::parse("rss:1G"), limit(Metric::Rss, 1 << 30));
         assert_eq!(Limit::parse("pss:2G"), limit(Metric::Pss, 2 << 30));
         assert!(Limit::parse("uss:2G").unwrap_err().contains("uss"));
-        assert!(Limit::parse("rss:").is_err());
+        assert_eq!(Limit::parse("fds:1000"), limit(Metric::Fds, 1000));
+        assert_eq!(Limit::parse("threads:200"), limit(Metric::Threads, 200));
+        assert!(Limit::parse("rss:").is_err() && Limit::parse("fds:1k").is_err());
     }
 
     #[test]
     fn conditions_are_parsed() {
         let condition = |text: &str| Trigger::parse(text).map(|trigger| trigger.condition);
         assert_eq!(condition("80%"), Ok(Condition::Percentage(80)));
-        let total = Limit { metric: Metric::Total, bytes: 2 << 30 };
+        let total = Limit { metric: Metric::Total, value: 2 << 30 };
         assert_eq!(condition("2G"), Ok(Condition::Above(total)));
         let growth = Condition::Growth { bytes: 100 << 20, within: Duration::from_secs(600) };
         assert_eq!(condition("growth:100M/10m"), Ok(growth));
+        assert_eq!(condition("fds:9"), Ok(Condition::Above(Limit { metric: Metric::Fds, value: 9 })));
+        for (text, full, ratio) in [("20%", false, 0.2), ("some:20%", false, 0.2), ("full:0.5%", true, 0.005)]
+        {
+            assert_eq!(condition(&format!("pressure:{text}")), Ok(Condition::Pressure { full, ratio }));
+        }
+        for text in ["", "20", "0%", "100%", "all:20%", "some:", "NaN%"] {
+            assert!(condition(&format!("pressure:{text}")).is_err(), "{text}");
+        }
         for text in
             ["0%", "100%", "-1%", "x%", "", "pss:1G", "growth:1G", "growth:/1m", "growth:1M/0", "uss:1G", ""]
         {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::record::{EventKind, Metric, ProcessEvent, ProcessRecord, ProcessSample};
+use common::record::{EventKind, Metric, MetricValue, ProcessEvent, ProcessRecord, ProcessSample};
 use common::time::Stamp;
 use common::units::Change;
 
@@ -71,18 +71,19 @@ impl Limits {
         }
     }
 
-    /// Whether one of these trees crosses a limit. (PSS is read too rarely for this.)
+    /// Whether one of these trees crosses a limit of their resident sizes. (The others are read in samples only.)
     pub fn is_above(&self, trees: &[TreeUsage]) -> bool {
         self.fail.iter().any(|limit| match limit.metric {
-            Metric::Total => trees.iter().any(|tree| tree.total_bytes > limit.bytes),
-            Metric::Rss => trees.iter().any(|tree| tree.largest_bytes > limit.bytes),
-            Metric::Pss | Metric::Memory | Metric::Growth | Metric::Unknown => false,
+            Metric::Total => trees.iter().any(|tree| tree.total_bytes > limit.value),
+            Metric::Rss => trees.iter().any(|tree| tree.largest_bytes > limit.value),
+            _ => false,
         })
     }
 
     /// The limit that a single process of this size crosses.
     pub fn crossed_by(&self, rss_bytes: u64) -> Option<Limit> {
-        let is_crossed = |limit: &&Limit| limit.metric != Metric::Pss && rss_bytes > limit.bytes;
+        let is_crossed =
+            |limit: &&Limit| matches!(limit.metric, Metric::Total | Metric::Rss) && rss_bytes > limit.value;
         self.fail.iter().find(is_crossed).copied()
     }
 
@@ -120,10 +121,7 @@ impl Limits {
         };
         for limit in &self.fail {
             let (value, culprit) = match limit.metric {
-                Metric::Rss => {
-                    let largest = processes().max_by_key(|process| process.rss_bytes);
-                    (largest.and_then(|process| process.rss_bytes), largest)
-                }
+                Metric::Rss => most(processes(), |process| process.rss_bytes),
                 Metric::Total => (
                     Some(record.total_rss_bytes),
                     processes().max_by_key(|process| (growth(process), process.rss_bytes)),
@@ -132,11 +130,14 @@ impl Limits {
                     record.total_pss_bytes,
                     processes().max_by_key(|process| (growth(process), process.pss_bytes)),
                 ),
-                Metric::Memory | Metric::Growth | Metric::Unknown => (None, None),
+                Metric::Fds => most(processes(), |process| process.fds),
+                Metric::Threads => most(processes(), |process| process.threads),
+                Metric::Memory | Metric::Growth | Metric::Pressure | Metric::Unknown => (None, None),
             };
-            if let (Some(value), Some(culprit)) = (value.filter(|value| *value > limit.bytes), culprit) {
-                let event = event(record, culprit, Some(limit.metric), limit.bytes, value, 0);
-                check.events.push(ProcessEvent { growth_bytes: Some(growth(culprit)), ..event });
+            if let (Some(value), Some(culprit)) = (value.filter(|value| *value > limit.value), culprit) {
+                let event = event(record, culprit, Some(limit.metric), limit.value, value, 0);
+                let growth_bytes = event.growth_bytes.map(|_| growth(culprit));
+                check.events.push(ProcessEvent { growth_bytes, ..event });
                 check.failed = true;
             }
         }
@@ -151,6 +152,15 @@ fn is_past_start_up(record: &ProcessRecord, process: &ProcessSample) -> bool {
     start.is_none_or(|start| record.timestamp.unix_seconds() - start.unix_seconds() >= START_UP.as_secs_f64())
 }
 
+/// The process with the most of something, and how much that is.
+fn most<'a>(
+    processes: impl Iterator<Item = &'a ProcessSample>,
+    amount: fn(&ProcessSample) -> Option<u64>,
+) -> (Option<u64>, Option<&'a ProcessSample>) {
+    let most = processes.max_by_key(|process| amount(process));
+    (most.and_then(amount), most)
+}
+
 /// A crossed limit of `metric`, or growth if there is none. `before` is the RSS from which the growth counts.
 fn event(
     record: &ProcessRecord,
@@ -161,21 +171,25 @@ fn event(
     before: u64,
 ) -> ProcessEvent {
     let kind = if metric.is_some() { EventKind::LimitCrossed } else { EventKind::Grew };
-    ProcessEvent {
+    let [value, limit] = [value, limit].map(|value| MetricValue::of(metric.unwrap_or(Metric::Rss), value));
+    let growth = match value {
+        MetricValue::Bytes(bytes) => Some(Change::between(before, bytes).0),
+        _ => None,
+    };
+    let event = ProcessEvent {
         ppid: process.ppid,
         start_time: process.start_time.clone(),
         start_ticks: process.start_ticks,
         name: Some(Arc::clone(&process.name)),
         metric,
-        limit_bytes: Some(limit),
-        value_bytes: Some(value),
-        own_bytes: metric.and_then(|metric| match metric {
+        own_bytes: metric.filter(|_| growth.is_some()).and_then(|metric| match metric {
             Metric::Pss => process.pss_bytes,
             _ => process.rss_bytes,
         }),
-        growth_bytes: Some(Change::between(before, value).0),
+        growth_bytes: growth,
         ..ProcessEvent::new(record.header(), kind, process.pid, record.pid)
-    }
+    };
+    event.with_values(value, limit)
 }
 
 #[cfg(test)]
@@ -297,6 +311,29 @@ mod tests {
         let mut unknown = record(1, &[70, 75]);
         unknown.total_pss_bytes = None;
         assert!(!limits(&["pss:1M"]).check(&unknown).failed, "what is not known crosses nothing");
+    }
+
+    #[test]
+    fn descriptors_and_threads_are_limited() {
+        let mut busy = record(1, &[70, 75]);
+        busy.children[0].fds = Some(1200);
+        (busy.fds, busy.threads) = (Some(8), Some(201));
+        let check = limits(&["fds:1000", "threads:200", "fds:1200", "threads:999"]).check(&busy);
+        let found: Vec<_> =
+            check.events.iter().map(|e| (e.pid, e.metric, e.value_count, e.limit_count)).collect();
+        assert_eq!(
+            found,
+            [
+                (2, Some(Metric::Fds), Some(1200), Some(1000)),
+                (1, Some(Metric::Threads), Some(201), Some(200)),
+            ]
+        );
+        let [event, _] = &check.events[..] else { panic!("{check:?}") };
+        assert_eq!((event.value_bytes, event.own_bytes, event.growth_bytes), (None, None, None));
+        assert!(
+            check.failed && !limits(&["fds:1"]).check(&record(1, &[70])).failed,
+            "unknown crosses nothing"
+        );
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::process::ProcessId;
-use common::record::{EventKind, Header, Metric, ProcessEvent};
+use common::record::{EventKind, Header, Metric, MetricValue, Pressure, ProcessEvent};
 
 use crate::cli::{Condition, Limit, Trigger};
 use crate::limits::START_UP;
+use crate::source::ProcessCounts;
 
 /// Sizes that are kept of a process for one condition of growth: one for each part of the time.
 const PARTS: u32 = 60;
@@ -22,6 +23,19 @@ pub struct TreeSizes {
     pub processes: Vec<ProcessSize>,
     /// The memory that can run out, if it was read.
     pub memory: Option<MemoryUse>,
+    /// The memory pressure of the control group or of the machine, if it was read.
+    pub pressure: Option<Pressure>,
+}
+
+/// The values that conditions need beside the resident sizes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The use of the memory that can run out.
+    pub memory: bool,
+    /// The numbers of descriptors and threads.
+    pub counts: bool,
+    /// The memory pressure.
+    pub pressure: bool,
 }
 
 /// The size of one process.
@@ -33,6 +47,8 @@ pub struct ProcessSize {
     pub name: Arc<str>,
     /// Its resident size.
     pub rss_bytes: u64,
+    /// Its descriptors and threads, if they were read.
+    pub counts: ProcessCounts,
 }
 
 /// The use of a cgroup that has a limit, or else of the machine. Page cache that the kernel can drop does not count.
@@ -56,22 +72,22 @@ pub struct Fired {
     /// What is above the limit.
     pub metric: Metric,
     /// The value of the metric.
-    pub value_bytes: u64,
+    pub value: MetricValue,
     /// The limit of the metric.
-    pub limit_bytes: u64,
+    pub limit: MetricValue,
 }
 
 impl Fired {
     /// Its event for the log.
     pub fn event(&self, header: Header) -> ProcessEvent {
-        ProcessEvent {
+        let is_count = matches!(self.value, MetricValue::Count(_));
+        let event = ProcessEvent {
             name: Some(Arc::clone(&self.process.name)),
             metric: Some(self.metric),
-            value_bytes: Some(self.value_bytes),
-            limit_bytes: Some(self.limit_bytes),
-            own_bytes: Some(self.process.rss_bytes),
+            own_bytes: (!is_count).then_some(self.process.rss_bytes),
             ..ProcessEvent::new(header, EventKind::LimitCrossed, self.process.id.pid, self.root_pid)
-        }
+        };
+        event.with_values(self.value, self.limit)
     }
 }
 
@@ -96,6 +112,22 @@ struct History {
 /// The smallest size of each part of a time span, with the number of the part since the begin.
 type Minima = VecDeque<(u128, u64)>;
 
+impl Needs {
+    /// The values that conditions need.
+    pub fn of<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> Self {
+        let mut needs = Self::default();
+        for trigger in triggers {
+            match trigger.condition {
+                Condition::Percentage(_) => needs.memory = true,
+                Condition::Pressure { .. } => needs.pressure = true,
+                Condition::Above(Limit { metric: Metric::Fds | Metric::Threads, .. }) => needs.counts = true,
+                Condition::Above(_) | Condition::Growth { .. } => {}
+            }
+        }
+        needs
+    }
+}
+
 impl Triggers {
     /// Each of `triggers` fires at most once in the time `every`.
     pub fn new(triggers: Vec<Trigger>, every: Duration, now: Instant) -> Self {
@@ -103,9 +135,9 @@ impl Triggers {
         Self { triggers, every, began: now, histories: HashMap::new() }
     }
 
-    /// Whether a condition is about the memory that can run out.
-    pub fn need_memory(&self) -> bool {
-        self.triggers.iter().any(|(trigger, _)| matches!(trigger.condition, Condition::Percentage(_)))
+    /// The values that the conditions need.
+    pub fn needs(&self) -> Needs {
+        Needs::of(self.triggers.iter().map(|(trigger, _)| trigger))
     }
 
     /// The first condition that is true of these trees, unless it fired before within the time span. With `may_fire` unset the sizes
@@ -173,31 +205,46 @@ fn is_true(
     growth: &dyn Fn(&ProcessSize) -> Option<u64>,
 ) -> Option<Fired> {
     let largest = || tree.processes.iter().max_by_key(|process| process.rss_bytes);
-    let (metric, value_bytes, limit_bytes, process) = match trigger.condition {
-        Condition::Above(Limit { metric: Metric::Rss, bytes }) => {
-            (Metric::Rss, largest()?.rss_bytes, bytes, largest()?)
-        }
-        Condition::Above(limit) => {
-            let total = tree.processes.iter().map(|process| process.rss_bytes).fold(0, u64::saturating_add);
-            (limit.metric, total, limit.bytes, largest()?)
+    let most = |count: fn(ProcessCounts) -> Option<u64>| {
+        let process = tree.processes.iter().max_by_key(|process| count(process.counts))?;
+        Some((count(process.counts)?, process))
+    };
+    let (metric, value, limit, process) = match trigger.condition {
+        Condition::Above(Limit { metric, value: limit }) => {
+            let (value, process) = match metric {
+                Metric::Rss => (largest()?.rss_bytes, largest()?),
+                Metric::Fds => most(|counts| counts.fds)?,
+                Metric::Threads => most(|counts| counts.threads)?,
+                _ => {
+                    let sizes = tree.processes.iter().map(|process| process.rss_bytes);
+                    (sizes.fold(0, u64::saturating_add), largest()?)
+                }
+            };
+            (metric, MetricValue::of(metric, value), MetricValue::of(metric, limit), process)
         }
         Condition::Percentage(percent) => {
             let memory = tree.memory?;
             // By hundredths first: the product could be too large.
-            (Metric::Memory, memory.used_bytes, memory.limit_bytes / 100 * percent, largest()?)
+            let limit = MetricValue::Bytes(memory.limit_bytes / 100 * percent);
+            (Metric::Memory, MetricValue::Bytes(memory.used_bytes), limit, largest()?)
         }
         Condition::Growth { bytes, .. } => {
             let process = tree.processes.iter().max_by_key(|process| growth(process))?;
-            (Metric::Growth, growth(process)?, bytes, process)
+            (Metric::Growth, MetricValue::Bytes(growth(process)?), MetricValue::Bytes(bytes), process)
+        }
+        Condition::Pressure { full, ratio } => {
+            let pressure = tree.pressure.as_ref()?;
+            let value = if full { pressure.full_avg10_ratio } else { pressure.some_avg10_ratio };
+            (Metric::Pressure, MetricValue::Ratio(value), MetricValue::Ratio(ratio), largest()?)
         }
     };
-    (value_bytes > limit_bytes).then(|| Fired {
+    (value > limit).then(|| Fired {
         text: trigger.text.clone(),
         process: process.clone(),
         root_pid: tree.root_pid,
         metric,
-        value_bytes,
-        limit_bytes,
+        value,
+        limit,
     })
 }
 
@@ -218,10 +265,11 @@ mod tests {
             id: ProcessId { pid, start: 7 },
             name: format!("p{pid}").into(),
             rss_bytes: mib * MIB,
+            counts: ProcessCounts { fds: Some(mib), threads: Some(mib / 10) },
         };
         let memory = MemoryUse { used_bytes: mib.iter().sum::<u64>() * MIB, limit_bytes: 1000 * MIB };
         let processes = mib.iter().zip(1..).map(process).collect();
-        [TreeSizes { root_pid: 1, processes, memory: Some(memory) }]
+        [TreeSizes { root_pid: 1, processes, memory: Some(memory), pressure: None }]
     }
 
     #[test]
@@ -230,19 +278,47 @@ mod tests {
         let fires = |text: &str, mib: &[u64]| triggers(&[text], 9, now).check(&tree(mib), now, true);
         assert!(fires("100M", &[60, 40]).is_none());
         let total = fires("100M", &[40, 61]).unwrap();
-        assert_eq!((total.metric, total.value_bytes, total.process.id.pid), (Metric::Total, 101 * MIB, 2));
+        assert_eq!(
+            (total.metric, total.value, total.process.id.pid),
+            (Metric::Total, MetricValue::Bytes(101 * MIB), 2)
+        );
         assert!(fires("rss:100M", &[60, 100]).is_none());
         assert_eq!(fires("rss:100M", &[60, 101]).unwrap().process.id.pid, 2);
         assert!(fires("80%", &[500, 300]).is_none());
         let share = fires("80%", &[500, 301]).unwrap();
         assert_eq!(
-            (share.metric, share.value_bytes, share.limit_bytes),
-            (Metric::Memory, 801 * MIB, 800 * MIB)
+            (share.metric, share.value, share.limit),
+            (Metric::Memory, MetricValue::Bytes(801 * MIB), MetricValue::Bytes(800 * MIB))
         );
         assert_eq!(share.event(Header::now(&common::record::Run::start(), 1)).own_bytes, Some(500 * MIB));
         let unknown = [TreeSizes { memory: None, ..tree(&[999])[0].clone() }];
         assert!(triggers(&["1%"], 9, now).check(&unknown, now, true).is_none());
         assert!(triggers(&["1M"], 9, now).check(&[], now, true).is_none());
+    }
+
+    #[test]
+    fn counts_and_pressure_fire() {
+        let now = Instant::now();
+        let fires = |text: &str, tree: &[TreeSizes]| triggers(&[text], 9, now).check(tree, now, true);
+        assert!(fires("fds:61", &tree(&[60, 61])).is_none());
+        let fds = fires("fds:60", &tree(&[60, 61])).unwrap();
+        assert_eq!((fds.value, fds.process.id.pid), (MetricValue::Count(61), 2));
+        let event = fds.event(Header::now(&common::record::Run::start(), 1));
+        assert_eq!((event.value_count, event.limit_count, event.own_bytes), (Some(61), Some(60), None));
+        assert_eq!(fires("threads:5", &tree(&[60, 61])).unwrap().value, MetricValue::Count(6));
+        let mut unread = tree(&[60]);
+        unread[0].processes[0].counts = ProcessCounts::default();
+        assert!(fires("fds:1", &unread).is_none(), "unknown crosses nothing");
+        let mut waiting = tree(&[60, 61]);
+        waiting[0].pressure =
+            Some(Pressure { some_avg10_ratio: 0.25, full_avg10_ratio: 0.125, ..Pressure::default() });
+        assert!(fires("pressure:25%", &waiting).is_none() && fires("pressure:full:13%", &waiting).is_none());
+        let some = fires("pressure:24%", &waiting).unwrap();
+        assert_eq!((some.metric, some.value), (Metric::Pressure, MetricValue::Ratio(0.25)));
+        assert_eq!(some.process.id.pid, 2, "the largest");
+        assert!(
+            fires("pressure:full:12%", &waiting).is_some() && fires("pressure:1%", &tree(&[60])).is_none()
+        );
     }
 
     #[test]
@@ -256,7 +332,10 @@ mod tests {
         let mut fast = triggers(&["growth:10M/60s"], 3600, begin);
         let fired = (0..300).find_map(|second| fast.check(&tree(&[99, 50 + second / 3]), at(second), true));
         let fired = fired.unwrap();
-        assert_eq!((fired.metric, fired.value_bytes, fired.process.id.pid), (Metric::Growth, 11 * MIB, 2));
+        assert_eq!(
+            (fired.metric, fired.value, fired.process.id.pid),
+            (Metric::Growth, MetricValue::Bytes(11 * MIB), 2)
+        );
         let kept = fast.histories.values().map(|history| history.minima[0].len()).max();
         assert!(kept <= Some(61), "{kept:?}");
     }
@@ -271,7 +350,7 @@ mod tests {
         assert!(triggers.check(&tree(&[50, 90]), at(11_000), true).is_none(), "it loads its program");
         assert!(triggers.check(&tree(&[50, 95]), at(12_100), true).is_none());
         let fired = triggers.check(&tree(&[50, 106]), at(13_000), true).unwrap();
-        assert_eq!((fired.process.id.pid, fired.value_bytes), (2, 11 * MIB));
+        assert_eq!((fired.process.id.pid, fired.value), (2, MetricValue::Bytes(11 * MIB)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `process_event`, `output` and `error`: events between the samples.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::header::{Header, record};
 use super::names::names;
+use crate::units::{Bytes, thousands};
 
 /// The kind of an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub enum EventKind {
 }
 
 names! {
-    /// A size with a limit.
+    /// A value with a limit.
     pub enum Metric {
         /// The sum of resident sizes of the tree.
         Total,
@@ -44,6 +46,12 @@ names! {
         Memory,
         /// The growth of the resident size of any one process within a time span.
         Growth,
+        /// The open file descriptors of any one process of the tree.
+        Fds,
+        /// The threads of any one process of the tree.
+        Threads,
+        /// The share of time in which tasks waited for memory (PSI).
+        Pressure,
     }
 }
 
@@ -95,7 +103,19 @@ record! {
         /// With `limit_crossed`: the value of the metric. With `grew`: the current resident size.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub value_bytes: Option<u64>,
-        /// With `limit_crossed`: the part of this process in that value.
+        /// With `limit_crossed` of `fds` and `threads`: the limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub limit_count: Option<u64>,
+        /// With `limit_crossed` of `fds` and `threads`: the value of the metric.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub value_count: Option<u64>,
+        /// With `limit_crossed` of `pressure`: the limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub limit_ratio: Option<f64>,
+        /// With `limit_crossed` of `pressure`: the value of the metric.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub value_ratio: Option<f64>,
+        /// With `limit_crossed`: the part of this process in that value; of `pressure`, its resident size.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub own_bytes: Option<u64>,
         /// Its growth. With `limit_crossed`: since the process was first seen. With `grew`: since the previous sample.
@@ -115,6 +135,70 @@ impl ProcessEvent {
     #[must_use]
     pub fn new(header: Header, event: EventKind, pid: u32, root_pid: u32) -> Self {
         Self { event, pid, root_pid, ..Self::default() }.with_header(header)
+    }
+
+    /// Sets a value and its limit, which have the same unit.
+    #[must_use]
+    pub fn with_values(mut self, value: MetricValue, limit: MetricValue) -> Self {
+        (self.value_bytes, self.value_count, self.value_ratio) = value.by_unit();
+        (self.limit_bytes, self.limit_count, self.limit_ratio) = limit.by_unit();
+        self
+    }
+
+    /// The value of its metric.
+    #[must_use]
+    pub fn value(&self) -> Option<MetricValue> {
+        MetricValue::known(self.value_bytes, self.value_count, self.value_ratio)
+    }
+
+    /// The limit of its metric.
+    #[must_use]
+    pub fn limit(&self) -> Option<MetricValue> {
+        MetricValue::known(self.limit_bytes, self.limit_count, self.limit_ratio)
+    }
+}
+
+/// A value of a metric. Displays its unit: `1.20 MiB`, `1,204`, `12.5 %`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum MetricValue {
+    /// Bytes.
+    Bytes(u64),
+    /// A number of descriptors or threads.
+    Count(u64),
+    /// A share of time, from 0 to 1.
+    Ratio(f64),
+}
+
+impl MetricValue {
+    /// A value of a metric that is not a ratio.
+    #[must_use]
+    pub const fn of(metric: Metric, value: u64) -> Self {
+        match metric {
+            Metric::Fds | Metric::Threads => Self::Count(value),
+            _ => Self::Bytes(value),
+        }
+    }
+
+    fn known(bytes: Option<u64>, count: Option<u64>, ratio: Option<f64>) -> Option<Self> {
+        bytes.map(Self::Bytes).or(count.map(Self::Count)).or(ratio.map(Self::Ratio))
+    }
+
+    const fn by_unit(self) -> (Option<u64>, Option<u64>, Option<f64>) {
+        match self {
+            Self::Bytes(bytes) => (Some(bytes), None, None),
+            Self::Count(count) => (None, Some(count), None),
+            Self::Ratio(ratio) => (None, None, Some(ratio)),
+        }
+    }
+}
+
+impl fmt::Display for MetricValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => Bytes(*bytes).fmt(f),
+            Self::Count(count) => f.pad(&thousands(*count)),
+            Self::Ratio(ratio) => f.pad(&format!("{} %", (ratio * 1000.0).round() / 10.0)),
+        }
     }
 }
 

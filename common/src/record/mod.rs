@@ -44,7 +44,7 @@ pub use diff::{
     CountChange, DiffRecord, LimitKind, MomentRef, Presence, ProcessChange, SeriesKind, ThreadChange,
     TotalChange, TrendKind, Verdict,
 };
-pub use event::{ErrorRecord, EventKind, Metric, OutputRecord, OutputStream, ProcessEvent};
+pub use event::{ErrorRecord, EventKind, Metric, MetricValue, OutputRecord, OutputStream, ProcessEvent};
 pub(crate) use fingerprints::ObjectSampleFields;
 pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
 pub(crate) use header::HeaderFields;

@@ -252,7 +252,7 @@ scanned! {
 scanned! {
     PressureFields:
     /// Memory pressure: the share of time in which tasks waited for memory (`/proc/pressure/memory`).
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct Pressure {
         /// Some task waited, over the last 10 seconds.
         pub some_avg10_ratio: f64,

@@ -9,11 +9,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use common::output_file::{self, Existing};
-use common::record::Metric;
+use common::record::{Metric, MetricValue};
 use common::session::dated_path;
 use common::stdio::escape_controls;
 use common::time::{Span, Stamp};
-use common::units::Bytes;
 
 use crate::triggers::Fired;
 
@@ -50,9 +49,12 @@ impl Action {
             Metric::Rss => "RSS".to_owned(),
             Metric::Total => "RSS of its tree".to_owned(),
             Metric::Memory => "memory in use".to_owned(),
+            Metric::Fds => "number of open file descriptors".to_owned(),
+            Metric::Threads => "number of threads".to_owned(),
+            Metric::Pressure => "memory pressure".to_owned(),
             other => other.to_string(),
         };
-        let value = format!("{} {} is above {}", metric, Bytes(fired.value_bytes), Bytes(fired.limit_bytes));
+        let value = format!("{metric} {} is above {}", fired.value, fired.limit);
         match self.spawn(fired) {
             Ok(running) => {
                 let to = running.output.as_ref().map(|path| format!(", output in {}", path.display()));
@@ -78,7 +80,11 @@ impl Action {
         command.process_group(0);
         command.env("MEMMON_PID", pid.to_string()).env("MEMMON_ROOT_PID", fired.root_pid.to_string());
         command.env("MEMMON_NAME", &*fired.process.name).env("MEMMON_CONDITION", &fired.text);
-        command.env("MEMMON_VALUE_BYTES", fired.value_bytes.to_string());
+        let value = match fired.value {
+            MetricValue::Bytes(number) | MetricValue::Count(number) => number.to_string(),
+            MetricValue::Ratio(ratio) => ratio.to_string(),
+        };
+        command.env("MEMMON_VALUE", value);
         Ok(Running { child: command.spawn()?, since: Instant::now(), output })
     }
 
@@ -126,6 +132,7 @@ mod tests {
     use common::process::ProcessId;
 
     use super::*;
+    use crate::source::ProcessCounts;
     use crate::triggers::ProcessSize;
 
     fn fired() -> Fired {
@@ -135,11 +142,12 @@ mod tests {
                 id: ProcessId { pid: 77, start: 1 },
                 name: "a; exit 9".into(),
                 rss_bytes: 3 << 20,
+                counts: ProcessCounts::default(),
             },
             root_pid: 70,
             metric: Metric::Rss,
-            value_bytes: 3 << 20,
-            limit_bytes: 1 << 20,
+            value: MetricValue::Bytes(3 << 20),
+            limit: MetricValue::Bytes(1 << 20),
         }
     }
 
@@ -147,7 +155,7 @@ mod tests {
     fn command_knows_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.jsonl");
-        let command = r#"echo {pid} {root} "$MEMMON_PID $MEMMON_ROOT_PID $MEMMON_NAME $MEMMON_CONDITION $MEMMON_VALUE_BYTES"; exit 3"#;
+        let command = r#"echo {pid} {root} "$MEMMON_PID $MEMMON_ROOT_PID $MEMMON_NAME $MEMMON_CONDITION $MEMMON_VALUE"; exit 3"#;
         let mut action = Action::new(command.into(), Some(log));
         assert!(action.ended().is_none() && action.running().is_none());
         let note = action.start(&fired());

@@ -28,7 +28,7 @@ pub(super) fn missed_crossing(
     Some(ProcessEvent {
         event: EventKind::LimitCrossed,
         metric: Some(limit.metric),
-        limit_bytes: Some(limit.bytes),
+        limit_bytes: Some(limit.value),
         value_bytes: Some(largest),
         own_bytes: Some(largest),
         exit_code: None,
@@ -48,7 +48,7 @@ mod tests {
     use crate::limits::TreeUsage;
 
     fn limits(metric: Metric) -> Limits {
-        Limits::new(u64::MAX, u64::MAX, vec![Limit { metric, bytes: 100 }])
+        Limits::new(u64::MAX, u64::MAX, vec![Limit { metric, value: 100 }])
     }
 
     #[test]

@@ -15,13 +15,14 @@ use common::stdio::say;
 
 use self::monitor::Monitor;
 use self::outputs::Outputs;
-use crate::cli::{Args, Pss, SourceKind, TOOL};
+use crate::cli::{Args, Pss, SourceKind, TOOL, Trigger};
 use crate::roots;
 use crate::sample::{Sampler, SamplerOptions};
 #[cfg(target_os = "linux")]
 use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
 use crate::source::{ProcessEntry, ProcessSource};
+use crate::triggers::Needs;
 
 #[cfg(not(target_os = "linux"))]
 type Connector = std::convert::Infallible;
@@ -87,8 +88,33 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         start_ticks: uses_proc,
         adopts: cfg!(target_os = "linux") && launched.is_some(),
     };
+    check_conditions(&args.at, source.as_mut(), &roots)?;
     let sampler = Sampler::new(source, options, Run::start(), &roots);
     Monitor::new(&args, session, sampler, outputs).run(interval)
+}
+
+/// Checks that the system has the values that conditions need: otherwise they would never become true.
+fn check_conditions(
+    at: &[Trigger],
+    source: &mut dyn ProcessSource,
+    roots: &[ProcessEntry],
+) -> Result<(), Failure> {
+    let needs = Needs::of(at.iter());
+    for root in roots {
+        if needs.pressure && source.pressure_of(root.id).is_none() {
+            return Err(Failure::new(
+                "--at pressure: this kernel does not measure memory pressure (PSI)",
+                "boot it with psi=1, or use a share of the limit: --at 80%",
+            ));
+        }
+        if needs.counts && source.counts(root.id).fds.is_none() && source.find(root.id.pid).is_ok() {
+            return Err(Failure::new(
+                format!("--at fds, threads: the descriptors of pid {} are not readable", root.id.pid),
+                "run memmon as the user of the process, or as root (sudo)",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Where the output of a command named `name` goes.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::cli::Failure;
 use common::launch::{self, Launched, Reaped};
-use common::record::{EventKind, Header, OutputRecord, ProcessEvent, Record};
+use common::record::{EventKind, Header, MetricValue, OutputRecord, ProcessEvent, Record};
 use common::session::{Session, SessionEvent, set_exit};
 use common::stdio::{StatusLine, escape_controls, say};
 use common::time::{Span, Stamp, Tick, Ticker};
@@ -165,7 +165,7 @@ impl Monitor {
     fn check_triggers(&mut self) {
         let Some(action) = self.action.as_mut() else { return };
         let may_fire = action.running().is_none() && self.stop.is_none();
-        let sizes = self.sampler.tree_sizes(self.triggers.need_memory());
+        let sizes = self.sampler.tree_sizes(self.triggers.needs());
         if let Some(fired) = self.triggers.check(&sizes, Instant::now(), may_fire) {
             self.notes.push(action.start(&fired));
             let event = fired.event(self.sampler.header());
@@ -455,15 +455,16 @@ fn listing_failed(error: io::Error) -> Failure {
 fn crossed_limit(event: &ProcessEvent) -> String {
     let metric = event.metric.map(|metric| metric.to_string()).unwrap_or_default();
     let name = event.name.as_deref().unwrap_or_default();
-    let bytes = |value: Option<u64>| Bytes(value.unwrap_or(0));
+    let text = |value: Option<MetricValue>| value.map(|value| value.to_string()).unwrap_or_default();
     let growth = event.growth_bytes.map_or(String::new(), |growth| format!(", {} of growth", Change(growth)));
+    // A number is that of one process.
+    let own = event.own_bytes.map_or(String::new(), |own| format!(": {}{growth}", Bytes(own)));
     format!(
-        "limit crossed: {metric} {} is above {}; most by {} (pid {}): {}{growth}",
-        bytes(event.value_bytes),
-        bytes(event.limit_bytes),
+        "limit crossed: {metric} {} is above {}; most by {} (pid {}){own}",
+        text(event.value()),
+        text(event.limit()),
         escape_controls(name),
         event.pid,
-        bytes(event.own_bytes),
     )
 }
 

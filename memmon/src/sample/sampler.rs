@@ -17,8 +17,8 @@ use super::watched_process::{WatchedProcess, round};
 use crate::cli::Pss;
 use crate::limits::TreeUsage;
 use crate::process_forest::ProcessForest;
-use crate::source::{KernelEvent, ProcessEntry, ProcessSource, ReadError};
-use crate::triggers::{MemoryUse, ProcessSize, TreeSizes};
+use crate::source::{KernelEvent, ProcessCounts, ProcessEntry, ProcessSource, ReadError};
+use crate::triggers::{MemoryUse, Needs, ProcessSize, TreeSizes};
 
 /// Processes are listed again after this time even if the kernel reports each new one.
 const MAX_LISTING_AGE: Duration = Duration::from_secs(30);
@@ -243,20 +243,22 @@ impl Sampler {
         Some(MemoryUse { used_bytes, limit_bytes: system.total_bytes })
     }
 
-    /// The sizes of all trees as they were read last; `with_memory` reads the use of the memory that can run out, too.
-    pub fn tree_sizes(&mut self, with_memory: bool) -> Vec<TreeSizes> {
+    /// The sizes of all trees as they were read last, and what conditions need beside them, read now.
+    pub fn tree_sizes(&mut self, needs: Needs) -> Vec<TreeSizes> {
         let roots = self.forest.roots().to_vec();
         let mut trees: Vec<TreeSizes> = (roots.into_iter())
             .map(|root| TreeSizes {
                 root_pid: root.pid,
                 processes: Vec::new(),
-                memory: if with_memory { self.memory_use(root) } else { None },
+                memory: needs.memory.then(|| self.memory_use(root)).flatten(),
+                pressure: needs.pressure.then(|| self.source.pressure_of(root)).flatten(),
             })
             .collect();
         for member in self.members.values() {
             if let (Some(tree), Some(sizes)) = (trees.get_mut(member.root), member.sizes) {
                 let (id, name, rss_bytes) = (member.id, Arc::clone(&member.name), sizes.rss_bytes);
-                tree.processes.push(ProcessSize { id, name, rss_bytes });
+                let counts = if needs.counts { self.source.counts(id) } else { ProcessCounts::default() };
+                tree.processes.push(ProcessSize { id, name, rss_bytes, counts });
             }
         }
         trees

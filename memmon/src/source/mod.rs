@@ -61,6 +61,15 @@ pub struct ProcessSizes {
     pub vms_bytes: u64,
 }
 
+/// The numbers of a process's resources; `None` if the reader may not see them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessCounts {
+    /// Open file descriptors.
+    pub fds: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
+}
+
 /// Everything that is read in turn, not at every tick. Values that the system does not report are `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessDetails {
@@ -187,9 +196,24 @@ pub trait ProcessSource {
         None
     }
 
+    /// The numbers of descriptors and threads of a process.
+    fn counts(&mut self, _: ProcessId) -> ProcessCounts {
+        ProcessCounts::default()
+    }
+
     /// Memory pressure of the machine.
     fn pressure(&mut self) -> Option<Pressure> {
         None
+    }
+
+    /// Memory pressure of the control group of a process.
+    fn group_pressure(&mut self, _: ProcessId) -> Option<Pressure> {
+        None
+    }
+
+    /// Memory pressure of the control group of a process where groups have it, else of the machine.
+    fn pressure_of(&mut self, id: ProcessId) -> Option<Pressure> {
+        self.group_pressure(id).or_else(|| self.pressure())
     }
 
     /// The memory control group of a process.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use common::record::{ErrorRecord, EventKind, ProcessEvent};
+use common::record::{ErrorRecord, EventKind, MetricValue, ProcessEvent};
 use common::stdio::escape_controls;
 use common::time::Stamp;
 use common::units::{Bytes, Change};
@@ -51,7 +51,10 @@ impl EventLog {
             }
             EventKind::LimitCrossed => {
                 let metric = event.metric.map_or_else(|| "memory".into(), |metric| metric.to_string());
-                let (value, limit) = (size(event.value_bytes), size(event.limit_bytes));
+                let text = |value: Option<MetricValue>| {
+                    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+                };
+                let (value, limit) = (text(event.value()), text(event.limit()));
                 (format!("{who}: {metric} {value} is above the limit of {limit}"), theme::ALERT)
             }
             EventKind::OomKill => {

@@ -1,6 +1,6 @@
 //! Describes process events.
 
-use common::record::{EventKind, ProcessEvent};
+use common::record::{EventKind, MetricValue, ProcessEvent};
 
 use super::names;
 use crate::downsample::EventBuckets;
@@ -21,7 +21,6 @@ pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
 }
 
 fn text(event: &ProcessEvent) -> String {
-    let bytes = |value: u64| format::value(Unit::Bytes, value as f64);
     let name = event.name.as_ref().map_or_else(String::new, |name| {
         let cmdline = event.cmdline.as_ref().map(|arguments| arguments.join(" ").into());
         names::process_name(event.pid, name, cmdline.as_ref())
@@ -34,9 +33,12 @@ fn text(event: &ProcessEvent) -> String {
             (Some(0) | None, _) => format!("{who} ended"),
             (Some(code), _) => format!("{who} ended with status {code}"),
         },
-        EventKind::LimitCrossed => match event.limit_bytes {
-            Some(limit) => format!("limit of {} crossed", bytes(limit)),
-            None => "limit crossed".to_owned(),
+        EventKind::LimitCrossed => match (event.limit(), event.metric) {
+            (Some(MetricValue::Bytes(limit)), _) => {
+                format!("limit of {} crossed", format::value(Unit::Bytes, limit as f64))
+            }
+            (Some(limit), Some(metric)) => format!("limit of {metric} {limit} crossed"),
+            _ => "limit crossed".to_owned(),
         },
         _ => match event.oom_kills {
             Some(kills) if kills > 1 => format!("{kills} processes killed: out of memory"),

@@ -171,8 +171,8 @@ impl LimitCrossing {
     /// The lines for `event`: the crossing first, then each process and its part.
     pub(super) fn lines(&self, event: &ProcessEvent, style: Style) -> Vec<Line> {
         let alarm = |text: String| Line::whole(2, Tone::Alarm, text);
-        let value = size_or_dash(event.value_bytes);
-        let limit = event.limit_bytes.map(|bytes| format!(" of {}", Bytes(bytes))).unwrap_or_default();
+        let value = event.value().map_or_else(|| "–".to_owned(), |value| value.to_string());
+        let limit = event.limit().map(|limit| format!(" of {limit}")).unwrap_or_default();
         let growth = event.growth_bytes.map(|bytes| format!(", {} since first seen", Change(bytes)));
         let growth = growth.unwrap_or_default();
         let metric = match event.metric {
@@ -188,6 +188,17 @@ impl LimitCrossing {
             Some(Metric::Memory) => {
                 let mut lines = vec![alarm(format!("! memory in use {value} is above the limit{limit}"))];
                 let part = format!("{}: {}", process(event, style), size_or_dash(event.own_bytes));
+                lines.push(Line::whole(6, Tone::Plain, part));
+                return lines;
+            }
+            Some(metric @ (Metric::Fds | Metric::Threads)) => {
+                let who = process(event, style);
+                let what = if metric == Metric::Fds { "open file descriptors" } else { "threads" };
+                return vec![alarm(format!("! {who}: {value} {what}, above the limit{limit}"))];
+            }
+            Some(Metric::Pressure) => {
+                let mut lines = vec![alarm(format!("! memory pressure {value} is above the limit{limit}"))];
+                let part = format!("{}: RSS {}", process(event, style), size_or_dash(event.own_bytes));
                 lines.push(Line::whole(6, Tone::Plain, part));
                 return lines;
             }

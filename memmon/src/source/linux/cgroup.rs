@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::cgroup::{self, ControlGroup};
 use common::process::ProcessId;
-use common::record::Cgroup;
+use common::record::{Cgroup, Pressure};
 use rustix::fs::{Mode, OFlags};
 
 use super::parse;
@@ -25,6 +25,15 @@ pub struct Cgroups {
 impl Cgroups {
     /// The current values of a process's group.
     pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
+        self.find(id).map(OpenCgroup::read)
+    }
+
+    /// The memory pressure of a process's group; `None` in version 1, which has none for groups.
+    pub fn pressure(&mut self, id: ProcessId) -> Option<Pressure> {
+        parse::pressure(&self.find(id)?.pressure.read())
+    }
+
+    fn find(&mut self, id: ProcessId) -> Option<&OpenCgroup> {
         let now = Instant::now();
         let known = self.found.get(&id).is_some_and(|(at, _)| now.duration_since(*at) < REFRESH_INTERVAL);
         if !known {
@@ -33,7 +42,7 @@ impl Cgroups {
             self.found.insert(id, (now, ControlGroup::for_process(id.pid, "memory").map(OpenCgroup::open)));
         }
         let (_, group) = self.found.get(&id)?;
-        group.as_ref().map(OpenCgroup::read)
+        group.as_ref()
     }
 }
 
@@ -47,6 +56,7 @@ struct OpenCgroup {
     events: OpenFile,
     stat: OpenFile,
     kernel: OpenFile,
+    pressure: OpenFile,
     /// Its own limit, and those of the groups above it.
     limits: Vec<OpenFile>,
 }
@@ -61,6 +71,7 @@ impl OpenCgroup {
             peak: file("memory.max_usage_in_bytes", "memory.peak"),
             events: file("memory.oom_control", "memory.events"),
             stat: file("memory.stat", "memory.stat"),
+            pressure: file("memory.pressure", "memory.pressure"),
             // In version 2 it is in memory.stat.
             kernel: if group.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { OpenFile(None) },
             limits: group.folders().map(|folder| OpenFile::open(&folder.join(group.limit_file()))).collect(),
@@ -133,8 +144,13 @@ mod tests {
         std::fs::write(folder.join("memory.current"), "300\n").unwrap();
         std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
         std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
+        let line = "avg10=12.50 avg60=0.00 avg300=0.00 total=7";
+        std::fs::write(folder.join("memory.pressure"), format!("some {line}\nfull {line}\n")).unwrap();
         let group = ControlGroup { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
-        let read = OpenCgroup::open(group).read();
+        let group = OpenCgroup::open(group);
+        let pressure = parse::pressure(&group.pressure.read()).unwrap();
+        assert_eq!((pressure.some_avg10_ratio, pressure.full_avg10_ratio), (0.125, 0.125));
+        let read = group.read();
         assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
         assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
     }

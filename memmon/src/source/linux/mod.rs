@@ -20,7 +20,8 @@ pub use self::connector::Connector;
 use self::listing::ProcessListing;
 use self::parse::Stat;
 use super::{
-    KernelEvent, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes, ReadError,
+    KernelEvent, ProcessCounts, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes,
+    ReadError,
 };
 
 /// The longest command line that is read: the default limit of execve(2).
@@ -223,6 +224,16 @@ impl ProcessSource for LinuxSource {
         Ok(details)
     }
 
+    fn counts(&mut self, id: ProcessId) -> ProcessCounts {
+        match self.stat(id.pid) {
+            Ok(stat) if Self::check_identity(&stat, id).is_ok() => {
+                let threads = Some(stat.threads);
+                ProcessCounts { fds: self.count_fds(id.pid), threads }
+            }
+            _ => ProcessCounts::default(),
+        }
+    }
+
     fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
         Some(self.read_smaps_rollup(id))
     }
@@ -252,19 +263,11 @@ impl ProcessSource for LinuxSource {
     fn pressure(&mut self) -> Option<Pressure> {
         let mut text = [0_u8; 512];
         let n = rustix::io::pread(self.pressure.as_ref()?, &mut text, 0).ok()?;
-        let text = std::str::from_utf8(text.get(..n)?).ok()?;
-        let some = parse::pressure_line(text, "some")?;
-        let full = parse::pressure_line(text, "full")?;
-        Some(Pressure {
-            some_avg10_ratio: some[0],
-            some_avg60_ratio: some[1],
-            some_avg300_ratio: some[2],
-            some_total_seconds: some[3],
-            full_avg10_ratio: full[0],
-            full_avg60_ratio: full[1],
-            full_avg300_ratio: full[2],
-            full_total_seconds: full[3],
-        })
+        parse::pressure(text.get(..n)?)
+    }
+
+    fn group_pressure(&mut self, id: ProcessId) -> Option<Pressure> {
+        self.cgroups.pressure(id)
     }
 
     fn cgroup(&mut self, id: ProcessId) -> Option<Cgroup> {

@@ -2,7 +2,7 @@
 
 pub use common::process::{Stat, decimal};
 
-use common::record::ProcessSample;
+use common::record::{Pressure, ProcessSample};
 
 /// The first two fields of `/proc/PID/statm`: mapped and resident pages.
 pub fn statm(text: &[u8]) -> Option<(u64, u64)> {
@@ -45,8 +45,24 @@ fn fields(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// The text of `/proc/pressure/memory`, or of `memory.pressure` of a control group.
+pub fn pressure(text: &[u8]) -> Option<Pressure> {
+    let text = std::str::from_utf8(text).ok()?;
+    let [some, full] = [pressure_line(text, "some")?, pressure_line(text, "full")?];
+    Some(Pressure {
+        some_avg10_ratio: some[0],
+        some_avg60_ratio: some[1],
+        some_avg300_ratio: some[2],
+        some_total_seconds: some[3],
+        full_avg10_ratio: full[0],
+        full_avg60_ratio: full[1],
+        full_avg300_ratio: full[2],
+        full_total_seconds: full[3],
+    })
+}
+
 /// A line of `/proc/pressure/memory`, `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, as three ratios and seconds.
-pub fn pressure_line(text: &str, kind: &str) -> Option<[f64; 4]> {
+fn pressure_line(text: &str, kind: &str) -> Option<[f64; 4]> {
     let line = text.lines().find(|line| line.split_ascii_whitespace().next() == Some(kind))?;
     let value = |key: &str| -> Option<f64> {
         let field = line.split_ascii_whitespace().find_map(|f| f.strip_prefix(key)?.strip_prefix('='))?;
