@@ -39,8 +39,12 @@ impl GrowthThreshold {
 
     /// Whether growth from `before` to `after` counts.
     pub fn is_exceeded(&self, before: u64, after: u64) -> bool {
-        let growth = after.saturating_sub(before);
-        growth > self.bytes && growth as f64 > before as f64 * self.ratio
+        after.saturating_sub(before) > self.bytes && self.is_ratio_exceeded(before, after)
+    }
+
+    /// Whether growth from `before` to `after`, which may be no bytes, counts by its ratio.
+    pub fn is_ratio_exceeded(&self, before: u64, after: u64) -> bool {
+        after.saturating_sub(before) as f64 > before as f64 * self.ratio
     }
 }
 

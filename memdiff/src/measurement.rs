@@ -237,6 +237,7 @@ pub mod testing {
             uss_bytes: None,
             swap_bytes: None,
             threads: None,
+            fds: None,
         }
     }
 

@@ -113,6 +113,7 @@ fn process(sample: &ProcessSample) -> Process {
         uss_bytes: sample.uss_bytes,
         swap_bytes: sample.swap_bytes,
         threads: sample.threads,
+        fds: sample.fds,
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Tree {
 }
 
 /// A process of a tree.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Process {
     /// Its pid.
     pub pid: u32,
@@ -86,6 +86,8 @@ pub struct Process {
     pub swap_bytes: Option<u64>,
     /// The number of threads.
     pub threads: Option<u64>,
+    /// The number of open file descriptors.
+    pub fds: Option<u64>,
 }
 
 /// The objects of a Python process.

@@ -97,10 +97,9 @@ impl Scanner {
     /// The fields of the process at `position` of the sample.
     fn process(&mut self, cursor: &mut Cursor<'_>, position: usize, separator: u8) -> Option<Process> {
         let Identity { pid, start, name, cmdline } = self.identity(cursor, position, separator)?;
-        let mut sizes = Sizes::default();
-        sizes.scan(cursor, b',')?;
-        let Sizes { rss_bytes, pss_bytes, uss_bytes, swap_bytes, threads } = sizes;
-        Some(Process { pid, start, name, cmdline, rss_bytes, pss_bytes, uss_bytes, swap_bytes, threads })
+        let mut process = Process { pid, start, name, cmdline, ..Process::default() };
+        process.scan(cursor, b',')?;
+        Some(process)
     }
 
     fn identity(&mut self, cursor: &mut Cursor<'_>, position: usize, separator: u8) -> Option<Identity> {
@@ -247,22 +246,14 @@ impl IdentityFields for IdentityReader<'_> {
     }
 }
 
-#[derive(Default)]
-struct Sizes {
-    rss_bytes: Option<u64>,
-    pss_bytes: Option<u64>,
-    uss_bytes: Option<u64>,
-    swap_bytes: Option<u64>,
-    threads: Option<u64>,
-}
-
-impl SizeFields for Sizes {
+impl SizeFields for Process {
     read! {
         rss_bytes(self, cursor) => self.rss_bytes = cursor.nullable(Cursor::integer)?;
         pss_bytes(self, cursor) => self.pss_bytes = cursor.nullable(Cursor::integer)?;
         uss_bytes(self, cursor) => self.uss_bytes = cursor.nullable(Cursor::integer)?;
         swap_bytes(self, cursor) => self.swap_bytes = cursor.nullable(Cursor::integer)?;
         threads(self, cursor) => self.threads = cursor.nullable(Cursor::integer)?;
+        fds(self, cursor) => self.fds = cursor.nullable(Cursor::integer)?;
     }
 }
 

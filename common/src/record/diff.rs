@@ -80,6 +80,8 @@ names! {
     pub enum SeriesKind {
         /// A cache.
         Cache,
+        /// The open file descriptors of a process.
+        Fds,
         /// The objects that a holder keeps alive.
         Holder,
         /// The objects of a module's types.
@@ -92,6 +94,8 @@ names! {
         Python,
         /// The resident size of a process.
         Rss,
+        /// The threads of a process.
+        Threads,
         /// The proportional size of a tree of processes.
         TotalPss,
         /// The resident size of a tree of processes.
@@ -227,12 +231,21 @@ pub struct Verdict {
     pub trend: TrendKind,
     /// The confidence in the trend, 0 to 1.
     pub confidence_ratio: f64,
-    /// The rate (Theil–Sen slope); `null` if the series is too short.
+    /// The rate (Theil–Sen slope); `null` if the series is too short, or is a number.
     pub bytes_per_hour: Option<f64>,
     /// The lower end of the 95 % confidence interval of the rate.
     pub bytes_per_hour_low: Option<f64>,
     /// The upper end of the 95 % confidence interval of the rate.
     pub bytes_per_hour_high: Option<f64>,
+    /// Of `fds` and `threads`: the rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_per_hour: Option<f64>,
+    /// The lower end of the 95 % confidence interval of that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_per_hour_low: Option<f64>,
+    /// The upper end of the 95 % confidence interval of that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_per_hour_high: Option<f64>,
     /// The first moment of the rate, after the warm-up.
     pub from: Option<Stamp>,
     /// The last moment of the rate.
@@ -241,6 +254,12 @@ pub struct Verdict {
     pub first_bytes: Option<u64>,
     /// The size at `to`.
     pub last_bytes: Option<u64>,
+    /// Of `fds` and `threads`: the number at `from`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_count: Option<u64>,
+    /// Of `fds` and `threads`: the number at `to`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_count: Option<u64>,
     /// The number of moments with a known size.
     pub moments: u64,
     /// The time at which the size reaches a limit at this rate; `null` if it does not grow, or if no limit is known.

@@ -76,7 +76,7 @@ fn verdicts(record: &DiffRecord, measured: u64, limit: Option<usize>) -> Vec<Str
         .chain(list.others.iter().map(|verdict| (verdict, "")))
     {
         let description = verdict::describe(verdict, record.after.timestamp);
-        let rate = match verdict.bytes_per_hour {
+        let rate = match verdict.bytes_per_hour.or(verdict.count_per_hour) {
             Some(rate) if matches!(verdict.trend, TrendKind::Growing | TrendKind::Shrinking) => {
                 format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_slope(verdict))
             }

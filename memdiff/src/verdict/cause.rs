@@ -2,6 +2,8 @@
 
 use common::record::{SeriesKind, Verdict};
 
+use super::key::is_count;
+
 /// Growth at a holder, with less than this share of the growth of its process, is not taken for the cause.
 const MIN_SHARE: f64 = 0.1;
 /// Further holders of a process with this share of the growth of the first one may have causes of their own.
@@ -19,8 +21,11 @@ pub struct GrowthGroup<'a> {
 /// Groups the verdicts of growth by process, the fastest growth first.
 pub fn group_growth<'a>(growing: &[&'a Verdict]) -> Vec<GrowthGroup<'a>> {
     let mut processes: Vec<(ProcessId<'a>, Vec<&'a Verdict>)> = Vec::new();
+    // Descriptors and threads are no bytes: each is a cause of its own.
+    let (counts, sizes): (Vec<&Verdict>, Vec<&Verdict>) =
+        growing.iter().partition(|verdict| is_count(verdict.kind));
     let (trees, own): (Vec<&Verdict>, Vec<&Verdict>) =
-        growing.iter().partition(|verdict| is_tree(verdict.kind));
+        sizes.iter().partition(|verdict| is_tree(verdict.kind));
     for verdict in own {
         let id = process(verdict);
         match processes.iter_mut().find(|(known, _)| *known == id) {
@@ -38,6 +43,7 @@ pub fn group_growth<'a>(growing: &[&'a Verdict]) -> Vec<GrowthGroup<'a>> {
         Some(group) => group.followers.extend(trees),
         None => groups.extend(trees.into_iter().map(|cause| GrowthGroup { cause, followers: Vec::new() })),
     }
+    groups.extend(counts.into_iter().map(|cause| GrowthGroup { cause, followers: Vec::new() }));
     for group in &mut groups {
         group.followers.sort_by(|a, b| rank(a.kind).cmp(&rank(b.kind)).then(rate(b).total_cmp(&rate(a))));
     }
@@ -137,10 +143,15 @@ mod tests {
             bytes_per_hour: Some(rate),
             bytes_per_hour_low: None,
             bytes_per_hour_high: None,
+            count_per_hour: None,
+            count_per_hour_low: None,
+            count_per_hour_high: None,
             from: Some(local_stamp(0)),
             to: Some(local_stamp(1)),
             first_bytes: None,
             last_bytes: None,
+            first_count: None,
+            last_count: None,
             moments: 9,
             limit_reached_at: None,
             limit_kind: None,

@@ -6,6 +6,8 @@ use common::record::{LimitKind, SeriesKind, TrendKind, Verdict};
 use common::time::{Span, Stamp};
 use common::units::{Bytes, counted, thousands};
 
+use super::key::is_count;
+
 /// A series has ended if it has no value for so long before the end of the log.
 const ENDED_AFTER_SECONDS: f64 = 60.0;
 
@@ -26,12 +28,9 @@ pub struct Description {
 /// The rate of a series for people, without its sign: `3.1 MiB/h`.
 pub fn format_slope(verdict: &Verdict) -> String {
     let (rate, time) = rate_of(verdict);
-    format_rate(rate, time)
-}
-
-fn format_rate(rate: f64, time: &str) -> String {
-    let unit = Unit::for_size(rate.abs());
-    format!("{} {}/{time}", unit.number(rate.abs()), unit.name)
+    let unit = Unit::of(verdict, rate);
+    let space = if unit.name.is_empty() { "" } else { " " };
+    format!("{}{space}{}/{time}", unit.number(rate.abs()), unit.name)
 }
 
 /// A series that grows with another one: `type app.Session by 2.0 MiB/h`.
@@ -58,25 +57,35 @@ fn seconds(verdict: &Verdict) -> Option<f64> {
 
 /// The rate and its unit of time.
 fn rate_of(verdict: &Verdict) -> (f64, &'static str) {
-    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
+    let rate = verdict.bytes_per_hour.or(verdict.count_per_hour).unwrap_or(0.0);
     if is_brief(verdict) { (rate / 60.0, "min") } else { (rate, "h") }
 }
 
-/// A unit of bytes, for several numbers that are shown together.
+/// A unit of bytes, or none for a count, for several numbers that are shown together.
 struct Unit {
     bytes: f64,
     name: &'static str,
+    decimals: usize,
 }
 
 impl Unit {
     fn for_size(bytes: f64) -> Self {
         let units = [("TiB", 4), ("GiB", 3), ("MiB", 2), ("KiB", 1)];
-        let units = units.map(|(name, power)| Self { bytes: 1024.0_f64.powi(power), name });
-        units.into_iter().find(|unit| bytes >= unit.bytes).unwrap_or(Self { bytes: 1.0, name: "B" })
+        let units = units.map(|(name, power)| Self { bytes: 1024.0_f64.powi(power), name, decimals: 1 });
+        let fits = units.into_iter().find(|unit| bytes >= unit.bytes);
+        fits.unwrap_or(Self { bytes: 1.0, name: "B", decimals: 0 })
+    }
+
+    /// The unit of a verdict's rate.
+    fn of(verdict: &Verdict, rate: f64) -> Self {
+        match is_count(verdict.kind) {
+            true => Self { bytes: 1.0, name: "", decimals: 1 },
+            false => Self::for_size(rate.abs()),
+        }
     }
 
     fn number(&self, bytes: f64) -> String {
-        format!("{:.*}", usize::from(self.bytes > 1.0), bytes / self.bytes)
+        format!("{:.*}", self.decimals, bytes / self.bytes)
     }
 }
 
@@ -96,6 +105,8 @@ fn describe_series(verdict: &Verdict) -> String {
         SeriesKind::TotalPss => format!("PSS of the tree of {process}"),
         SeriesKind::Python => format!("the size of all Python objects of {process}"),
         SeriesKind::Native => format!("memory outside Python objects of {process}"),
+        SeriesKind::Fds => format!("the number of open file descriptors of {process}"),
+        SeriesKind::Threads => format!("the number of threads of {process}"),
         kind => format!("{kind} {} in {}{pid}", named(&verdict.name), named(&verdict.role)),
     }
 }
@@ -125,6 +136,9 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
     if let Some(last) = verdict.last_bytes.filter(|_| !has_rate) {
         parts.push(format!("{} at the end", Bytes(last)));
     }
+    if let Some(last) = verdict.last_count {
+        parts.push(format!("{} at the end", thousands(last)));
+    }
     let mut predicate = parts.join(", ");
     let survival = verdict.new_objects.zip(verdict.new_objects_survived);
     if let Some((seen, kept)) = survival.filter(|_| verdict.trend == TrendKind::Growing) {
@@ -144,15 +158,17 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
 /// The absolute rate and its interval, in one unit: `3.1 MiB/h (2.9 to 3.3)`.
 fn describe_slope(verdict: &Verdict) -> String {
     let (rate, _) = rate_of(verdict);
-    let unit = Unit::for_size(rate.abs());
+    let unit = Unit::of(verdict, rate);
     let text = format_slope(verdict);
     if is_brief(verdict) {
         return text;
     }
-    let interval = verdict.bytes_per_hour_low.zip(verdict.bytes_per_hour_high).map(|(low, high)| {
-        let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
-        format!(" ({} to {})", unit.number(least), unit.number(most))
-    });
+    let interval = verdict.bytes_per_hour_low.zip(verdict.bytes_per_hour_high);
+    let interval =
+        interval.or(verdict.count_per_hour_low.zip(verdict.count_per_hour_high)).map(|(low, high)| {
+            let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
+            format!(" ({} to {})", unit.number(least), unit.number(most))
+        });
     text + &interval.unwrap_or_default()
 }
 
@@ -172,9 +188,10 @@ fn describe_forecast(full: Stamp, of: LimitKind, limit: Option<u64>, now: Stamp)
     format!("; fills the {of}'s {memory} in about {} ({})", format_rough(span), format_time(full, now))
 }
 
-/// Whether the log continues without the series. PSS is read rarely: the end of its series is no sign of that.
+/// Whether the log continues without the series. PSS and numbers are read in turn: the end of their series is no sign of that.
 fn has_ended(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
     !matches!(verdict.kind, SeriesKind::Pss | SeriesKind::TotalPss)
+        && !is_count(verdict.kind)
         && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS
 }
 

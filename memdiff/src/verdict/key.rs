@@ -18,7 +18,16 @@ pub(super) type SeriesName = (SeriesKind, Option<Arc<str>>);
 /// Whether the kernel counts the value, also while the process exits.
 pub(super) fn is_kernel_counter(kind: SeriesKind) -> bool {
     matches!(kind, SeriesKind::Rss | SeriesKind::Pss | SeriesKind::TotalRss | SeriesKind::TotalPss)
+        || is_count(kind)
 }
+
+/// Whether the value is a number of descriptors or threads, not of bytes.
+pub(crate) fn is_count(kind: SeriesKind) -> bool {
+    matches!(kind, SeriesKind::Fds | SeriesKind::Threads)
+}
+
+/// A descriptor or thread in a series counts as so many bytes: four of them are as many as the least change of a size that matters.
+pub(super) const BYTES_OF_COUNT: u64 = 4096;
 
 /// Whether the value is that of a row of a list.
 pub(super) fn is_listed(kind: SeriesKind) -> bool {

@@ -23,6 +23,11 @@ pub use self::series_set::SeriesSet;
 
 /// Whether a verdict is growth beyond the threshold, from the end of the warm-up to the end of the log.
 pub fn is_growing_beyond(verdict: &Verdict, threshold: &GrowthThreshold) -> bool {
+    // A threshold of bytes says nothing of a number.
+    let (first, last) = verdict.first_count.zip(verdict.last_count).unwrap_or((0, u64::MAX));
     verdict.trend == TrendKind::Growing
-        && threshold.is_exceeded(verdict.first_bytes.unwrap_or(0), verdict.last_bytes.unwrap_or(u64::MAX))
+        && threshold.is_ratio_exceeded(first, last)
+        && (key::is_count(verdict.kind)
+            || threshold
+                .is_exceeded(verdict.first_bytes.unwrap_or(0), verdict.last_bytes.unwrap_or(u64::MAX)))
 }

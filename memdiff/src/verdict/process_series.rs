@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::record::{SeriesKind, TrendKind, Verdict};
 
-use super::key::{ProcessKey, SeriesName, is_listed};
+use super::key::{BYTES_OF_COUNT, ProcessKey, SeriesName, is_count, is_listed};
 use super::limits::{MemoryLimits, milliseconds};
 use super::run_clock::MomentContext;
 use super::series::Series;
@@ -72,13 +72,26 @@ impl ProcessSeries {
         let slope = trend.line.map(|line| line.slope);
         let survival = series.seen_and_kept();
         // The growth of a list's row may be part of growth that fills memory, or not.
-        let fills_memory = trend.kind == TrendKind::Growing && !has_ended && !is_listed(*kind);
+        let is_count = is_count(*kind);
+        let fills_memory = trend.kind == TrendKind::Growing && !has_ended && !is_listed(*kind) && !is_count;
         let rate = slope.filter(|_| fills_memory).map(|slope| slope.per_second * HOUR);
         let forecast = rate.zip(limits).and_then(|(rate, limits)| limits.forecast(series.last_unix_ms, rate));
         let time = |seconds: f64| {
             local_stamp(series.last_unix_ms.saturating_sub(milliseconds(series.last_seconds - seconds)))
         };
         let is_root = self.root.is_none() && !self.is_child;
+        let hourly = slope.map(|slope| [slope.per_second, slope.low, slope.high].map(|rate| rate * HOUR));
+        let ends = [trend.line.map(|line| line.first), trend.last];
+        let (size, number) = if is_count {
+            let counts = hourly.map(|rates| rates.map(|rate| rate / BYTES_OF_COUNT as f64));
+            ((None, [None; 2]), (counts, ends.map(|end| Some(bytes(end?) / BYTES_OF_COUNT))))
+        } else {
+            ((hourly, ends.map(|end| end.map(bytes))), (None, [None; 2]))
+        };
+        let rate_of = |rates: Option<[f64; 3]>| rates.map_or([None; 3], |rates| rates.map(Some));
+        let [bytes_per_hour, bytes_per_hour_low, bytes_per_hour_high] = rate_of(size.0);
+        let [count_per_hour, count_per_hour_low, count_per_hour_high] = rate_of(number.0);
+        let ([first_bytes, last_bytes], [first_count, last_count]) = (size.1, number.1);
         Verdict {
             kind: *kind,
             name: Arc::clone(name.as_ref().unwrap_or(&self.name)),
@@ -86,13 +99,18 @@ impl ProcessSeries {
             pid: (key.pid != 0).then_some(key.pid),
             trend: trend.kind,
             confidence_ratio: trend.confidence,
-            bytes_per_hour: slope.map(|slope| slope.per_second * HOUR),
-            bytes_per_hour_low: slope.map(|slope| slope.low * HOUR),
-            bytes_per_hour_high: slope.map(|slope| slope.high * HOUR),
+            bytes_per_hour,
+            bytes_per_hour_low,
+            bytes_per_hour_high,
+            count_per_hour,
+            count_per_hour_low,
+            count_per_hour_high,
             from: trend.line.map(|line| time(line.from_seconds)),
             to: Some(time(series.last_seconds)),
-            first_bytes: trend.line.map(|line| bytes(line.first)),
-            last_bytes: trend.last.map(bytes),
+            first_bytes,
+            last_bytes,
+            first_count,
+            last_count,
             moments: trend.moments,
             limit_reached_at: forecast.as_ref().map(|forecast| forecast.at),
             limit_kind: forecast.as_ref().map(|forecast| forecast.of),

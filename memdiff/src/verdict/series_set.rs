@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::log::{Census, Moment, MomentData, Tree};
 use common::record::{EventKind, ProcessEvent, SeriesKind, TrendKind, Verdict};
 
-use super::key::{ProcessKey, SeriesName};
+use super::key::{BYTES_OF_COUNT, ProcessKey, SeriesName, is_count};
 use super::limits::MemoryLimits;
 use super::process_series::ProcessSeries;
 use super::run_clock::{MomentContext, RunClocks};
@@ -126,6 +126,8 @@ impl SeriesSet {
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
+        // Nearly every number of descriptors and threads is steady.
+        verdicts.retain(|verdict| !is_count(verdict.kind) || verdict.trend == TrendKind::Growing);
         let rank = |verdict: &Verdict| match verdict.trend {
             TrendKind::Growing => 0,
             TrendKind::TooShort => 2,
@@ -183,6 +185,10 @@ impl SeriesSet {
             process.last_measurement = last_measurement;
             self.record(context, key, (SeriesKind::Rss, None), measured.rss_bytes);
             self.record(context, key, (SeriesKind::Pss, None), measured.pss_bytes);
+            for (kind, count) in [(SeriesKind::Fds, measured.fds), (SeriesKind::Threads, measured.threads)] {
+                let weighted = count.map(|count| count.saturating_mul(BYTES_OF_COUNT));
+                self.record(context, key, (kind, None), weighted);
+            }
         }
         // The sums of a process that never had children repeat its own sizes.
         let Some(root) = self.processes.get_mut(&root_key) else { return };

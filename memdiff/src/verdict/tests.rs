@@ -49,6 +49,33 @@ fn shown(series: &SeriesSet) -> Vec<(String, String, TrendKind)> {
 }
 
 #[test]
+fn descriptors_are_judged() {
+    let mut series = SeriesSet::default();
+    for turn in 0..120 {
+        let mut bot = process(1, 1, "bot", 20);
+        // They are read in turn.
+        if turn % 3 == 0 {
+            (bot.fds, bot.threads) = (Some(20 + turn), Some(8 + turn % 2));
+        }
+        series.add(&moment("r", turn * 10, data(measurement("r", 1, tree(&[bot])))));
+    }
+    let verdicts = series.verdicts();
+    let counts: Vec<_> = verdicts.iter().filter(|verdict| key::is_count(verdict.kind)).collect();
+    let [fds] = counts[..] else { panic!("threads are steady: {verdicts:#?}") };
+    assert_eq!((fds.kind, fds.trend, fds.last_count), (SeriesKind::Fds, TrendKind::Growing, Some(137)));
+    assert_eq!((fds.bytes_per_hour, fds.first_bytes, fds.limit_reached_at), (None, None, None));
+    // One in ten seconds.
+    assert!((fds.count_per_hour.unwrap() - 360.0).abs() < 1.0, "{fds:?}");
+    let said = describe(fds, fds.to.unwrap());
+    assert_eq!(said.subject, "the number of open file descriptors of bot (pid 1)");
+    assert!(said.predicate.starts_with("grows by 360.0/h (360.0 to 360.0), 99 % sure"), "{}", said.predicate);
+    assert!(said.predicate.ends_with("137 at the end"), "{}", said.predicate);
+    assert!(is_growing_beyond(fds, &GrowthThreshold::default()), "a threshold of bytes is none of numbers");
+    let groups = group_growth(&[fds]);
+    assert_eq!((groups.len(), groups[0].cause.kind), (1, SeriesKind::Fds));
+}
+
+#[test]
 fn growing_series_come_first() {
     let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 10 + turn, 2, 2);
