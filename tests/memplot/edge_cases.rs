@@ -178,6 +178,24 @@ fn many_series_combine_into_others() {
 }
 
 #[test]
+fn tiny_lines_are_joined() {
+    let types = [("dict", 1 << 20), ("str", 1 << 19), ("a", 900), ("b", 800), ("c", 700)];
+    let log: String = (0..3).map(|n| census(n + 1, seconds(n), &types, None)).collect();
+    let drawn = |log: &str, args: &[&str]| {
+        let mut names = rendering::series(&rendering::parse(&svg(log, args)), "line");
+        names.sort();
+        names
+    };
+    assert_eq!(drawn(&log, &[]), ["3 others", "dict", "str"]);
+    // What was asked for, or can be seen, stays.
+    for args in [&["--grep", "."][..], &["--log-scale"]] {
+        assert_eq!(drawn(&log, args), ["a", "b", "c", "dict", "str"], "{args:?}");
+    }
+    let pair: String = (0..3).map(|n| census(n + 1, seconds(n), &types[..4], None)).collect();
+    assert_eq!(drawn(&pair, &[]), ["a", "b", "dict", "str"]);
+}
+
+#[test]
 fn many_labels_go_below_the_plot() {
     for (top, count) in [("12", 12), ("60", 60), ("500", 200)] {
         let names: Vec<String> = (0..count).map(|n| format!("botpkg.module{n}.Class")).collect();

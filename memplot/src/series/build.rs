@@ -7,7 +7,7 @@ use common::cli::Failure;
 use common::units::counted;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
-use super::groups::{Group, Member, groups};
+use super::groups::{Group, LEAST_MEMBERS, Member, SMALL, groups};
 use super::log_summary::LogSummary;
 use super::view::View;
 use super::{headline, marks, names, trend};
@@ -68,6 +68,9 @@ pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
         let ((root_a, size_a), (root_b, size_b)) = (rank(a), rank(b));
         root_b.cmp(&root_a).then(size_b.total_cmp(&size_a)).then_with(|| a.by_name(b))
     });
+    if !by_area && !stacked && !request.args.delta && !request.args.log_scale && request.grep.is_none() {
+        join_tiny(&mut selected);
+    }
     while selected.len() + groups.len() > request.top() {
         let least = selected.last().map(rank);
         let is_smaller = |group: &Group| least.is_none_or(|(is_root, area)| is_root || group.area <= area);
@@ -152,6 +155,15 @@ pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
     };
     figure.subtitle = headline::subtitle(log, view, &figure, omitted);
     Ok(figure)
+}
+
+/// Leaves the tiny lines to the others, if there are several: beside the largest one they are no more than the axis.
+fn join_tiny(selected: &mut Vec<Selected<'_>>) {
+    let highest = selected.iter().map(Selected::height).fold(0.0, f64::max);
+    let is_tiny = |one: &Selected<'_>| one.height() < highest * SMALL;
+    if selected.iter().filter(|one| is_tiny(one)).count() >= LEAST_MEMBERS {
+        selected.retain(|one| !is_tiny(one));
+    }
 }
 
 /// Whether to stack: if the user asks for it, or if the values are parts of one total.

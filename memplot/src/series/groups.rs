@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A process with a smaller part of the whole area is small.
-const SMALL: f64 = 0.02;
-/// Fewer small processes of a command have series of their own.
-const LEAST_MEMBERS: usize = 3;
+/// A process with a smaller part of the whole area is small, and a line with a smaller part of the highest one.
+pub const SMALL: f64 = 0.02;
+/// Fewer small processes of a command, or small lines, have series of their own.
+pub const LEAST_MEMBERS: usize = 3;
 
 /// A process that may be in a group.
 #[derive(Debug, Clone, PartialEq)]

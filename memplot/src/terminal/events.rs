@@ -1,5 +1,7 @@
 //! Events as symbols and as lines of text.
 
+use common::units::counted;
+
 use crate::clock::{time_of_day, zone};
 use crate::figure::{Mark, MarkKind};
 
@@ -17,28 +19,32 @@ pub(super) fn symbol(kind: MarkKind) -> &'static str {
     }
 }
 
-/// Describes events: severe ones each with its time, others by their number.
+/// Describes events: the number of each symbol first, which explains it; then severe ones each with its time.
 pub(super) fn lines(marks: &[Mark]) -> Vec<String> {
     let severe: Vec<&Mark> = marks.iter().filter(|mark| mark.kind >= MarkKind::Limit).collect();
     let room = if severe.len() > MAX_LINES - 1 { MAX_LINES - 2 } else { MAX_LINES - 1 };
     let listed = severe.iter().take(room);
-    let mut lines: Vec<String> = listed
-        .map(|mark| {
-            format!("{} {} {}", symbol(mark.kind), time_of_day(mark.unix_ms, zone(), true), mark.text)
-        })
-        .collect();
+    let mut lines = explained(marks);
+    lines.extend(listed.map(|mark| {
+        format!("{} {} {}", symbol(mark.kind), time_of_day(mark.unix_ms, zone(), true), mark.text)
+    }));
     if severe.len() > room {
         lines.push(format!("! and {} more limits crossed or processes killed", severe.len() - room));
     }
-    let counted: Vec<String> =
-        [(MarkKind::Started, "started"), (MarkKind::Exited, "ended"), (MarkKind::Run, "runs began")]
-            .into_iter()
-            .map(|(kind, verb)| (kind, marks.iter().filter(|mark| mark.kind == kind).count(), verb))
-            .filter(|(_, count, _)| *count > 0)
-            .map(|(kind, count, verb)| format!("{} {count} {verb}", symbol(kind)))
-            .collect();
-    if !counted.is_empty() {
-        lines.push(counted.join("  "));
-    }
     lines
+}
+
+/// `▴ 3 started  ▾ 2 ended`, if there are any.
+fn explained(marks: &[Mark]) -> Vec<String> {
+    let names = [
+        (MarkKind::Started, "started", "started"),
+        (MarkKind::Exited, "ended", "ended"),
+        (MarkKind::Run, "run began", "runs began"),
+    ];
+    let counted = names.into_iter().filter_map(|(kind, one, many)| {
+        let count = marks.iter().filter(|mark| mark.kind == kind).count() as u64;
+        (count > 0).then(|| format!("{} {}", symbol(kind), counted(count, one, many)))
+    });
+    let line = counted.collect::<Vec<_>>().join("  ");
+    if line.is_empty() { Vec::new() } else { vec![line] }
 }
