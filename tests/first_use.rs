@@ -169,19 +169,35 @@ fn refusal_names_the_remedy_of_this_machine() {
     }
 }
 
+/// memobj without ptrace(2); `None` without a Python that can deny it, or where no process can be denied it.
+fn without_ptrace(args: &[&str], pid: u32) -> Option<Run> {
+    let wrapper = workspace::root().join("tests/targets/without_call.py");
+    let tool = Tool::new(&python()?.path).arg(&wrapper).arg("ptrace").arg(bin("memobj"));
+    let run = tool.args(args).args(["-p", &pid.to_string()]).run();
+    (!run.err().contains("no seccomp here")).then_some(run)
+}
+
 #[test]
-fn filtered_ptrace_is_read_without_a_pause_or_explained() {
+fn filtered_ptrace_is_explained() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "busy.py", &[]);
-    let wrapper = workspace::root().join("tests/targets/without_call.py");
-    let tool = Tool::new(&python.path).arg(&wrapper).arg("ptrace").arg(bin("memobj"));
-    let run = tool.args(["-p", &target.pid().to_string()]).run();
-    if run.err().contains("no seccomp here") {
-        crate::skip!("{}", run.err())
-    }
+    let Some(run) = without_ptrace(&[], target.pid()) else { crate::skip!("no seccomp here") };
     match run.code() {
         Some(0) => assert_ne!(run.records()[0]["method"], "stopped", "{run}"),
         Some(2) => assert!(run.err().contains("seccomp") || run.err().contains("--cap-add"), "{run}"),
         code => panic!("{code:?}: {run}"),
     }
+}
+
+#[test]
+fn search_says_a_refusal_once() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let spins = "print('ready', flush=True)\nwhile True: pass";
+    let mut target = Tool::new(&python.path).args(["-c", spins]).start();
+    target.wait_line("ready");
+    let args = ["--leaks", "--for", "4s"];
+    let Some(run) = without_ptrace(&args, target.pid()) else { crate::skip!("no seccomp here") };
+    let run = run.expect_code(2);
+    let records = run.records();
+    assert!(records.len() == 1 && records[0]["type"] == "error", "{run}");
 }

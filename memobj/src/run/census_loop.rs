@@ -345,17 +345,17 @@ impl<'a> CensusLoop<'a> {
     }
 
     fn report_errors(&mut self, found: &Iteration, ends_run: bool) {
-        for (pid, error) in &found.errors {
-            self.report_error(*pid, error, ends_run);
-        }
+        found.errors.iter().for_each(|(pid, error)| self.report_error(*pid, error, ends_run));
     }
 
-    /// Writes an error record for a census that failed.
+    /// Writes an error record for a census that failed; in a search for leaks the first time only.
     fn report_error(&mut self, pid: Option<u32>, error: &Error, ends_run: bool) {
         self.last_error = Some(error.clone());
-        let hint = Some(error.hint.clone()).filter(|hint| !hint.is_empty());
-        let record = ErrorRecord::new(self.header(), error.stage.as_str(), error.message.clone());
-        self.outputs.error(ErrorRecord { hint, pid, ..record }, ends_run);
+        if self.leaks.as_mut().is_none_or(|leaks| leaks.is_first(pid, &error.message)) {
+            let hint = Some(error.hint.clone()).filter(|hint| !hint.is_empty());
+            let record = ErrorRecord::new(self.header(), error.stage.as_str(), error.message.clone());
+            self.outputs.error(ErrorRecord { hint, pid, ..record }, ends_run);
+        }
     }
 
     /// Finds out which processes exited or run another program, and writes events for them.

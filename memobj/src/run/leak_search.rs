@@ -1,6 +1,6 @@
 //! The search for leaks in all processes of a run: progress, comparison, and the verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::cli::EXIT_TROUBLE;
 use common::record::{Header, Leak, LeakVerdict, LeaksRecord, PeerComparison};
@@ -27,6 +27,8 @@ pub(super) struct LeakSearch {
     status: StatusLine,
     /// The findings in processes that have exited.
     finished: Vec<LeaksRecord>,
+    /// Errors by process that were reported. The same one may come at each census.
+    errors: BTreeSet<(Option<u32>, String)>,
     /// The exit code of the verdict.
     concluded: Option<u8>,
 }
@@ -34,7 +36,13 @@ pub(super) struct LeakSearch {
 impl LeakSearch {
     /// Starts an empty search; shows progress on a terminal if `show_progress`.
     pub(super) fn new(planned: u64, show_progress: bool) -> Self {
-        Self { planned, status: StatusLine::new(show_progress), finished: Vec::new(), concluded: None }
+        let status = StatusLine::new(show_progress);
+        Self { planned, status, finished: Vec::new(), errors: BTreeSet::new(), concluded: None }
+    }
+
+    /// Whether an error of a process was not reported before; notes it.
+    pub(super) fn is_first(&mut self, pid: Option<u32>, message: &str) -> bool {
+        self.errors.insert((pid, message.to_owned()))
     }
 
     /// Notes the findings after a census. Without `cmdline` their record has no arguments.
