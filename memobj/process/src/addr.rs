@@ -4,10 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The smallest page of x86-64, in bytes.
+/// The smallest page of the supported processors, in bytes: memory is copied and counted in pieces of it. On Arm the kernel's pages may be larger,
+/// 16 or 64 KiB, and then each has several of these.
 pub const PAGE_SIZE: usize = 4096;
 /// The same for addresses.
 pub(crate) const PAGE_BYTES: u64 = PAGE_SIZE as u64;
+/// The bits of an address of a user's process: 47 on x86-64, 48 on Arm. mmap(2) returns higher ones only to programs that ask for them.
+pub const ADDRESS_BITS: u32 = 48;
 
 /// An address in the memory of another process, read only through a [`Memory`](crate::memory::Memory).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -22,6 +25,12 @@ impl Addr {
     #[must_use]
     pub const fn is_null(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether a process can have something there: not in its first page, which is never mapped, and not beyond its addresses.
+    #[must_use]
+    pub const fn is_plausible(self) -> bool {
+        self.0 >= PAGE_BYTES && self.0 >> ADDRESS_BITS == 0
     }
 
     /// The address `bytes` higher. Wraps around: a hostile address becomes one that cannot be read.
@@ -85,6 +94,14 @@ mod tests {
         assert_eq!(Addr(0).minus(16), Addr(u64::MAX - 15));
         assert_eq!(Addr(0x1003).clear_bits(3), Addr(0x1000));
         assert_eq!(format!("{} {:?}", Addr(0x7f00), Addr(16)), "0x7f00 0x10");
+    }
+
+    #[test]
+    fn addresses_of_both_processors_are_plausible() {
+        let at = [0x1000, 0x5555_5555_4000, 0x7fff_ffff_e000, 0xaaaa_aaab_0000, 0xffff_f7ff_0000];
+        assert!(at.into_iter().all(|at| Addr(at).is_plausible()));
+        let none = [0, 8, 0xfff, 1 << 48, 0xffff_8000_0000_0000, u64::MAX];
+        assert!(!none.into_iter().any(|at| Addr(at).is_plausible()));
     }
 
     #[test]

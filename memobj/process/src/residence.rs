@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::addr::{Addr, PAGE_SIZE};
+use crate::addr::{ADDRESS_BITS, Addr, PAGE_SIZE};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// More pages than a process is believed to have: 1 TiB.
 const MAX_PAGES: u64 = 1 << 28;
 /// Where the addresses of a user's process end.
-const MAX_ADDRESS: u64 = 1 << 47;
+const MAX_ADDRESS: u64 = 1 << ADDRESS_BITS;
 
 /// Bit of a pagemap entry: the page is resident.
 pub(crate) const PRESENT: u64 = 1 << 63;

@@ -244,7 +244,7 @@ impl<M: Memory> StorageSearch<'_, '_, '_, M> {
                 if wanted.contains(&to) {
                     found.addresses.insert(to);
                 }
-                let is_pointer = to.0 >= 4096 && to.0.is_multiple_of(8) && to.0 >> 47 == 0;
+                let is_pointer = to.is_plausible() && to.0.is_multiple_of(8);
                 let is_block = is_pointer && !self.python_data.contains(&to);
                 if is_block && depth < MAX_DEPTH && graph.node(to).is_none() && met.insert(to) {
                     stack.push((to, self.words_of(to), depth.saturating_add(1)));

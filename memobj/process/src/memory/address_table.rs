@@ -1,12 +1,10 @@
 //! A table by address, of which only the parts in use need memory.
 
-use crate::addr::Addr;
+use crate::addr::{ADDRESS_BITS, Addr};
 
 /// A leaf spans 16 MiB of addresses.
 const LEAF_BITS: u32 = 24;
 const SPAN: u64 = 1 << LEAF_BITS;
-/// Addresses of a user's process on x86-64 have 47 bits; mmap(2) returns higher ones only to programs that ask for them.
-const ADDRESS_BITS: u32 = 47;
 
 /// An entry for each 2^`BITS` bytes of addresses.
 #[derive(Debug, Default)]

@@ -142,8 +142,8 @@ mod tests {
     fn hostile_addresses_have_no_page() {
         let mut index = PageIndex::new();
         index.skip(&(Addr(u64::MAX - 5)..Addr(u64::MAX)));
-        index.add(Addr(1 << 47), 2, 1);
-        for at in [0, 1 << 47, u64::MAX, 0xffff_8000_0000_0000] {
+        index.add(Addr(1 << 48), 2, 1);
+        for at in [0, 1 << 48, u64::MAX, 0xffff_8000_0000_0000] {
             assert!(index.offset_of(Addr(at)).is_none() && !index.is_skipped(Addr(at)), "{at:#x}");
         }
         assert_eq!(index.usage(), PageUse::default());

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
-use crate::addr::Addr;
+use crate::addr::{ADDRESS_BITS, Addr};
 use crate::error::Error;
 use crate::memory::{Backing, CopyBuffer, CopyBuilder, PAGE_SIZE, Uncopied};
 use crate::target::FrozenProcess;
@@ -13,7 +13,7 @@ use crate::target::FrozenProcess;
 /// The highest compression ratio of LZ4: a byte encodes 255 more at most (LZ4 block format, "Literals" and "Match copy operation").
 const MAX_COMPRESSION: u64 = 255;
 /// The longest copy that is opened, in bytes: the address space of a user's process.
-const MAX_COPY: u64 = 1 << 47;
+const MAX_COPY: u64 = 1 << ADDRESS_BITS;
 
 /// Whether the checksum must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod mapped_files;
 mod page_choice;
 mod page_map;
 mod process_info;
+mod processor;
 mod procfs;
 mod ptrace;
 mod retry;

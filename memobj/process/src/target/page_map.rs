@@ -9,7 +9,7 @@ use crate::info::{Mapping, MappingKind};
 use crate::memory::PAGE_SIZE;
 use crate::residence::{EXCLUSIVE, OF_FILE, PRESENT, SOFT_DIRTY, SWAPPED};
 
-/// Entries of one read: those of 128 MiB of addresses.
+/// Entries of one read: those of 128 MiB of addresses, with pages of 4 KiB.
 const ENTRIES: usize = 1 << 15;
 const ENTRY: usize = size_of::<u64>();
 /// Larger mappings are reserved address space (sanitizers, collectors of other languages), never a Python heap. Reading the entries of
@@ -49,6 +49,8 @@ pub(super) struct PageMap {
     /// `None` where the kernel has none (CONFIG_PROC_PAGE_MONITOR) or forbids it.
     file: Option<File>,
     buffer: Vec<u8>,
+    /// The bytes of an entry's page: 4 KiB on x86-64, 4, 16 or 64 KiB on Arm.
+    kernel_page: u64,
     /// Whether the writes of the process are tracked.
     is_tracked: bool,
 }
@@ -62,21 +64,28 @@ impl PageMap {
     /// Reads a pagemap that is open.
     pub fn new(file: Option<File>, is_tracked: bool) -> Self {
         // Written to here, so that its pages are not allocated while the process is paused.
-        Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY], is_tracked }
+        let kernel_page = rustix::param::page_size() as u64;
+        Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY], kernel_page, is_tracked }
     }
 
-    /// Passes each page's address and entry to `each`, in ascending order. Fails with the first page whose entry cannot be read.
+    /// Passes each page's address and entry to `each`, in ascending order; larger pages of the kernel in our pieces, each with the entry of the
+    /// whole. Fails with the first page whose entry cannot be read.
     pub fn entries(&mut self, range: &Range<Addr>, mut each: impl FnMut(Addr, u64)) -> Result<(), Addr> {
         let Some(file) = &self.file else { return Err(range.start) };
-        let (mut page, end) = (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64);
+        let size = self.kernel_page;
+        let (mut page, end) = (range.start.0 / size, range.end.0.div_ceil(size));
         while page < end {
             let count = ENTRIES.min(usize::try_from(end - page).unwrap_or(ENTRIES));
             let Some(entries) = self.buffer.get_mut(..count * ENTRY) else { break };
             if file.read_exact_at(entries, page.saturating_mul(ENTRY as u64)).is_err() {
-                return Err(page_addr(page));
+                return Err(range.start.max(Addr(page.saturating_mul(size))));
             }
             for (number, &entry) in (page..).zip(entries.as_chunks::<ENTRY>().0) {
-                each(page_addr(number), u64::from_le_bytes(entry));
+                let start = number.saturating_mul(size);
+                let pieces = start.max(range.start.0)..start.saturating_add(size).min(range.end.0);
+                for at in pieces.step_by(PAGE_SIZE) {
+                    each(Addr(at), u64::from_le_bytes(entry));
+                }
             }
             page += count as u64;
         }
@@ -129,10 +138,6 @@ impl PageMap {
     }
 }
 
-fn page_addr(page: u64) -> Addr {
-    Addr(page.wrapping_mul(PAGE_SIZE as u64))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -141,6 +146,10 @@ mod tests {
     use crate::info::Permissions;
 
     const START: u64 = 16;
+
+    fn page_addr(page: u64) -> Addr {
+        Addr(page * PAGE_SIZE as u64)
+    }
 
     fn mapping(pages: u64) -> Mapping {
         Mapping {
@@ -222,6 +231,28 @@ mod tests {
         entries[ENTRIES + 1] = 0;
         let expected = [(0, ENTRIES + 1, true), (ENTRIES as u64 + 2, ENTRIES + 3, true)];
         assert_eq!(found(Some(pagemap(&entries)), &mapping(pages as u64), false), expected);
+    }
+
+    #[test]
+    fn large_pages_are_in_pieces() {
+        let own = PRESENT | EXCLUSIVE;
+        let entries = [0, 0, 0, 0, own, 0, own | 7];
+        let pieces = |kernel_page, range: Range<u64>| {
+            let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            let mut pages = PageMap { kernel_page, ..PageMap::new(Some(file), false) };
+            let mut found = Vec::new();
+            let end = pages.entries(&(page_addr(range.start)..page_addr(range.end)), |at, entry| {
+                found.push((at.0 / PAGE_SIZE as u64, entry));
+            });
+            (end, found)
+        };
+        let of = |pages: Range<u64>, entry| pages.map(move |page| (page, entry));
+        let all = of(17..20, own).chain(of(20..24, 0)).chain(of(24..27, own | 7)).collect();
+        assert_eq!(pieces(16 << 10, 17..27), (Ok(()), all), "of 16 KiB");
+        assert_eq!(pieces(64 << 10, 65..67), (Ok(()), of(65..67, own).collect()), "of 64 KiB");
+        assert_eq!(pieces(64 << 10, 120..130), (Err(page_addr(120)), vec![]), "beyond its end");
     }
 
     #[test]

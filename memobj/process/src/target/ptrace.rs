@@ -26,6 +26,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use super::processor::ended_call;
 use super::procfs::{thread_state, thread_status, tids};
 use super::system_call::{InCall, in_call, is_cut_short};
 use super::watchdog::{self, Watched};
@@ -336,9 +337,8 @@ impl Tracer {
 
     /// The number of stopped threads whose system call the stop ended early.
     fn cut_short(&self) -> u64 {
-        let registers = self.paused().into_iter().filter_map(|tid| ptrace::getregs(raw(tid)).ok());
-        let cut = registers.filter(|of| is_cut_short(of.orig_rax, of.rax, of.rdx));
-        cut.count() as u64
+        let calls = self.paused().into_iter().filter_map(|tid| ended_call(raw(tid)));
+        calls.filter(|&call| is_cut_short(call)).count() as u64
     }
 
     fn seize(&self, tid: u32) -> Result<ThreadStop, StopError> {

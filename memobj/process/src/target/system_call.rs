@@ -4,12 +4,13 @@
 //! with the time that is left (`-ERESTARTSYS`, `-ERESTARTNOHAND`, `-ERESTART_RESTARTBLOCK` of linux/errno.h), so the program sees nothing.
 //! Others end with EINTR: signal(7) lists them. A call that has moved a part of its bytes returns that part.
 //!
-//! A thread that runs in user code is in no call, so there is nothing to end. Whether it was in one is seen after the stop: the kernel keeps
-//! the number of the call in `orig_rax`, and -1 there if it came from user code by an interrupt.
+//! A thread that runs in user code is in no call, so there is nothing to end. Whether it was in one is seen after the stop, in its registers.
 
 use std::fs;
 
 use nix::libc::{self, c_long};
+
+use super::processor::{EndedCall, OWN_ROBUST_CALLS};
 
 /// Where a thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,20 +32,17 @@ impl InCall {
     }
 }
 
-/// Calls in which a thread waits, and which go on after a stop without an effect that the program could see.
-const ROBUST: [c_long; 14] = [
+/// Calls in which a thread waits, and which go on after a stop without an effect that the program could see. Processors have others beside.
+const ROBUST: [c_long; 11] = [
     libc::SYS_clock_nanosleep,
     libc::SYS_futex,
     libc::SYS_futex_waitv,
     libc::SYS_nanosleep,
-    libc::SYS_pause,
-    libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_pselect6,
     libc::SYS_restart_syscall,
     libc::SYS_rt_sigsuspend,
     libc::SYS_sched_yield,
-    libc::SYS_select,
     libc::SYS_wait4,
     libc::SYS_waitid,
 ];
@@ -63,19 +61,18 @@ fn parse(text: &[u8]) -> InCall {
     match std::str::from_utf8(first).ok().and_then(|number| number.parse::<c_long>().ok()) {
         // It was stopped or preempted outside of a call.
         Some(-1) => InCall::Robust,
-        Some(number) if ROBUST.contains(&number) => InCall::Robust,
+        Some(number) if ROBUST.contains(&number) || OWN_ROBUST_CALLS.contains(&number) => InCall::Robust,
         Some(_) => InCall::Fragile,
         None => InCall::Unknown,
     }
 }
 
-/// Whether a stopped thread was in a call that the stop ended early: with EINTR, or with a part of the bytes to write. Calls that write from
-/// several places (writev(2), sendmsg(2), sendfile(2)) do not show that. The arguments are the registers `orig_rax`, `rax` and `rdx`.
-pub(super) fn is_cut_short(call: u64, result: u64, length: u64) -> bool {
-    let (call, result) = (call.cast_signed(), result.cast_signed());
-    let writes = [libc::SYS_write, libc::SYS_sendto, libc::SYS_pwrite64].contains(&call);
+/// Whether a stop ended a call early: with EINTR, or with a part of the bytes to write. Calls that write from several places (writev(2),
+/// sendmsg(2), sendfile(2)) do not show that.
+pub(super) fn is_cut_short(EndedCall { number, result, length }: EndedCall) -> bool {
+    let writes = [libc::SYS_write, libc::SYS_sendto, libc::SYS_pwrite64].contains(&number);
     let is_part = || u64::try_from(result).is_ok_and(|written| written < length);
-    call >= 0 && (result == -i64::from(libc::EINTR) || writes && is_part())
+    number >= 0 && (result == -i64::from(libc::EINTR) || writes && is_part())
 }
 
 #[cfg(test)]
@@ -85,9 +82,12 @@ mod tests {
     #[test]
     fn calls_are_classified() {
         assert_eq!(parse(b"running\n"), InCall::Running);
-        assert_eq!(parse(b"202 0x7ffd 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7f\n"), InCall::Robust);
+        let waiting =
+            |call: c_long| parse(format!("{call} 0x3 0x0 0x1 0x0 0x0 0x0 0x7ffd 0x7f\n").as_bytes());
+        assert_eq!(waiting(libc::SYS_futex), InCall::Robust);
+        assert!(OWN_ROBUST_CALLS.iter().all(|&call| waiting(call) == InCall::Robust));
         assert_eq!(parse(b"-1 0x7ffd10 0x7f0012\n"), InCall::Robust);
-        assert_eq!(parse(b"232 0x3 0x0 0x1 0xffffffff 0x0 0x0 0x7ffd 0x7f\n"), InCall::Fragile);
+        assert_eq!(waiting(libc::SYS_epoll_pwait), InCall::Fragile);
         for text in [&b""[..], b"\n", b"0x1 2", b"\xff 1", b"99999999999999999999"] {
             assert_eq!(parse(text), InCall::Unknown);
         }
@@ -97,10 +97,8 @@ mod tests {
 
     #[test]
     fn cut_calls_are_recognized() {
-        let stopped = |call: i64, result: i64, length: u64| {
-            is_cut_short(call.cast_unsigned(), result.cast_unsigned(), length)
-        };
-        assert!(stopped(libc::SYS_epoll_wait, -4, 0), "EINTR");
+        let stopped = |number, result, length| is_cut_short(EndedCall { number, result, length });
+        assert!(stopped(libc::SYS_epoll_pwait, -4, 0), "EINTR");
         assert!(stopped(libc::SYS_write, 4096, 65536), "a part");
         assert!(!stopped(libc::SYS_write, 65536, 65536), "the whole");
         assert!(!stopped(libc::SYS_write, -512, 65536), "is repeated");

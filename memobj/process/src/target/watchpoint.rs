@@ -20,12 +20,14 @@ use rustix::io::Errno;
 
 use super::Target;
 use super::access_errors::{AS_ROOT, Capability, named, own_status};
+use super::processor::KEPT_REGISTERS;
 use super::procfs::{self, Status};
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::ProcessSource as _;
 
-/// Debug registers of x86-64: watchpoints that a thread can have at once, those of debuggers included.
+/// Watchpoints that a thread can have at once, those of debuggers included: the debug registers of x86-64. An Arm has four in most cases, some
+/// have fewer or more.
 pub const MAX_WATCHPOINTS: usize = 4;
 
 /// The capabilities that permit perf events: either suffices. Kernels before 5.8 have the latter only.
@@ -34,15 +36,12 @@ const SYS_ADMIN: Capability = Capability(21, "SYS_ADMIN");
 
 /// Bytes of the stack in a sample, from the stack pointer up.
 const STACK_BYTES: u32 = 4096;
-/// The buffer of one thread: 2 to the power of this pages, room for some 15 samples.
-const BUFFER_EXPONENT: u8 = 4;
+/// The buffer of one thread: room for some 15 samples.
+const BUFFER_BYTES: usize = 64 << 10;
 /// Threads that are watched at most. Each costs a descriptor and a buffer.
 const MAX_THREADS: usize = 128;
-/// The registers that a function of C leaves as they are for its caller: rbx, rbp, r12 to r15 (System V ABI; the numbers are those of
-/// `enum perf_event_x86_regs`, arch/x86/include/uapi/asm/perf_regs.h). The others hold whatever was computed last.
-const REGISTERS: u64 = 1 << 1 | 1 << 6 | 0b1111 << 20;
 
-/// A write to the watched word: the thread's registers and stack right after it.
+/// A write to the watched word: the thread's registers and stack right after it, on Arm right before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteHit {
     /// The registers that belong to the callers of the writing function.
@@ -187,11 +186,12 @@ fn watch_thread(thread: u32, word: Addr, max_hits: u32) -> io::Result<WatchedThr
     (options.exclude.kernel, options.exclude.hv) = (true, true);
     options.sample_on = SampleOn::Count(1);
     options.wake_up.on = WakeUpOn::Samples(1);
-    options.sample_format.user_regs = Some(RegsMask(REGISTERS));
+    options.sample_format.user_regs = Some(RegsMask(KEPT_REGISTERS));
     options.sample_format.user_stack = Some(Size(STACK_BYTES));
     let event = Breakpoint { ty: Type::W(Len::_8), addr: word.0 };
     let counter = Counter::new(event, (Proc(thread), Cpu::ALL), options)?;
-    let sampler = counter.sampler(BUFFER_EXPONENT)?;
+    let pages = (BUFFER_BYTES / rustix::param::page_size()).max(1);
+    let sampler = counter.sampler(u8::try_from(pages.ilog2()).unwrap_or(0))?;
     sampler.enable_counter_with(max_hits)?;
     Ok(WatchedThread { thread, counter, sampler, is_spent: false, allowed: max_hits.into(), hits: 0 })
 }

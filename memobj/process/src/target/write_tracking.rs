@@ -20,7 +20,7 @@ use rustix::fs::FlockOperation;
 
 use super::page_map::PageMap;
 use crate::addr::Addr;
-use crate::memory::{EarlierCopy, PAGE_SIZE};
+use crate::memory::EarlierCopy;
 use crate::residence::{PRESENT, SOFT_DIRTY};
 
 /// What makes the kernel forget the writes: `CLEAR_REFS_SOFT_DIRTY` in fs/proc/task_mmu.c.
@@ -89,25 +89,28 @@ fn is_trusted(release: &str) -> bool {
 
 /// Whether the bits of three pages are right: one written to, one not, one written to after a change of its protection (which Linux 5.19 missed).
 fn is_exact() -> io::Result<bool> {
-    let mut pages = MmapMut::map_anon(3 * PAGE_SIZE)?;
+    let page = rustix::param::page_size();
+    let mut pages = MmapMut::map_anon(3 * page)?;
     // A huge page has one bit. Kernels without them refuse the advice.
     let _ = pages.advise(memmap2::Advice::NoHugePage);
     let first = Addr(pages.as_ptr() as u64);
-    pages.iter_mut().step_by(PAGE_SIZE).for_each(|byte| *byte = 1);
+    pages.iter_mut().step_by(page).for_each(|byte| *byte = 1);
     forget(&open_marks("self")?)?;
     let mut page_map = PageMap::new(Some(File::open("/proc/self/pagemap")?), false);
     let mut bits = || {
         let mut bits = Vec::new();
         let is_set = |entry| entry & (PRESENT | SOFT_DIRTY) == PRESENT | SOFT_DIRTY;
-        let all = first..first.plus(3 * PAGE_SIZE as u64);
-        let end = page_map.entries(&all, |_, entry| bits.push(is_set(entry)));
+        let all = first..first.plus(3 * page as u64);
+        let end = page_map.entries(&all, |at, entry| {
+            bits.extend((at.0 % page as u64 == 0).then_some(is_set(entry)));
+        });
         end.map(|()| bits).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))
     };
     let before = bits()?;
     write(&mut pages, 0);
     let pages = pages.make_read_only()?;
     let mut pages = pages.make_mut()?;
-    write(&mut pages, 2 * PAGE_SIZE);
+    write(&mut pages, 2 * page);
     Ok(before == [false; 3] && bits()? == [true, false, true])
 }
 

@@ -98,7 +98,7 @@ impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
     /// one of an object. C tables of names and types look much like objects.
     #[inline]
     pub fn is_object(&mut self, at: Addr) -> bool {
-        if at.0 < 4096 || !at.0.is_multiple_of(4) || at.0 >> 47 != 0 {
+        if !at.is_plausible() || !at.0.is_multiple_of(4) {
             return false;
         }
         let Some(ty) = self.type_of(at).and_then(|id| self.get(id)) else { return false };

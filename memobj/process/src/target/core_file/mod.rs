@@ -19,7 +19,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, elf};
 
 use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_same_build};
-use crate::addr::Addr;
+use crate::addr::{ADDRESS_BITS, Addr};
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, Permissions, ProcessInfo, Thread, shown};
 use crate::memory::{Backing, BufferFull, CopyBuffer, CopyBuilder, FilePart, PAGE_SIZE, Uncopied};
@@ -75,7 +75,7 @@ struct CoreHeaders {
 /// A truncated file yields the memory that it holds; [`CopyInfo::missing_bytes`] counts the rest.
 ///
 /// # Errors
-/// If it is not a core file of x86-64, or its headers are damaged.
+/// If it is not a core file of x86-64 or 64-bit Arm, or its headers are damaged.
 pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
     let failed =
         |message: &str, hint: &str| Error::new(Stage::ATTACH, format!("{}: {message}", shown(path)), hint);
@@ -154,9 +154,10 @@ fn read_headers(cache: &ReadCache<File>) -> Result<CoreHeaders, HeaderError> {
     if header.e_type(endian) != elf::ET_CORE {
         return Err(HeaderError("is a program or library, not a core file".to_owned(), GCORE));
     }
-    if header.e_machine(endian) != elf::EM_X86_64 || endian != Endianness::Little {
+    let is_supported = [elf::EM_X86_64, elf::EM_AARCH64].contains(&header.e_machine(endian));
+    if !is_supported || endian != Endianness::Little {
         let message = "is of another kind of processor".to_owned();
-        return Err(HeaderError(message, "memobj supports x86-64 only"));
+        return Err(HeaderError(message, "memobj supports x86-64 and 64-bit Arm only"));
     }
     let mut headers = CoreHeaders::default();
     for part in header.program_headers(endian, cache)? {
@@ -205,7 +206,7 @@ fn segment_at(headers: &CoreHeaders, start: Addr) -> Option<&Segment> {
 
 /// Whether a process can have mapped a range.
 fn is_possible(range: &Range<Addr>) -> bool {
-    range.start < range.end && range.start.page_offset() == 0 && range.end.0 < 1 << 47
+    range.start < range.end && range.start.page_offset() == 0 && range.end.0 < 1 << ADDRESS_BITS
 }
 
 /// The mappings are the segments, with what `NT_FILE` says of them, and the files that have no segment.

@@ -26,7 +26,7 @@ pub(super) struct Process {
     pub name: String,
 }
 
-/// `struct elf_prpsinfo` (include/linux/elfcore.h) on x86-64: the pid is at 24, the name at 40, 16 bytes long.
+/// `struct elf_prpsinfo` (include/linux/elfcore.h) on 64-bit Linux: the pid is at 24, the name at 40, 16 bytes long.
 pub(super) fn process(note: &[u8]) -> Option<Process> {
     let pid = u32::from_le_bytes(*note.get(24..)?.first_chunk()?);
     let name = note.get(40..56)?;
