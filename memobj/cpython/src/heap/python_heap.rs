@@ -71,6 +71,13 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         };
         let main = *interpreters.first().ok_or_else(|| wrong("the interpreters"))?;
         python.landmarks = python.read_landmarks(main).map_err(|_| wrong("the builtin types"))?;
+        // Without the dicts of the builtin types all sizes would be wrong.
+        let of_object = python.read_type_dict(python.landmarks.object);
+        if !of_object
+            .is_ok_and(|dict| python.read_dict_item(dict, "__sizeof__").is_ok_and(|item| item.is_some()))
+        {
+            return Err(wrong("the dicts of the builtin types"));
+        }
         python.find_general_lookup();
         Ok(python)
     }

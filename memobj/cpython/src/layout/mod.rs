@@ -7,6 +7,7 @@ pub mod encoding;
 #[rustfmt::skip]
 pub mod fields;
 pub mod flags;
+mod locks;
 mod refine;
 mod tables;
 

@@ -6,6 +6,7 @@
 
 use super::encoding::Encodings;
 use super::fields::{DebugOffsets, Layout};
+use super::locks::with_own_locks;
 use crate::stage;
 use memobj_process::addr::Addr;
 use memobj_process::error::Error;
@@ -145,14 +146,17 @@ const OBJECTS: &[ReportedOffset] = reported![
     gen_object_gi_frame_state => gen_object.gi_frame_state,
 ];
 
-/// Adjusts a layout to the target's own offsets, if its version has them, and to the encodings of its micro version. `at` is the start of
-/// its `_PyRuntime`.
+/// Adjusts a layout to the target's own offsets, if its version has them, to the encodings of its micro version, and to the locks of its C library.
+/// `at` is the start of its `_PyRuntime`.
 ///
 /// # Errors
 /// The offsets are unreadable, of another version, out of bounds, or contradict the layout; the message names the field.
 pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined, Error> {
     let mut refined = Refined { layout: *layout, moved: Vec::new() };
-    let Some(offsets) = &layout.debug_offsets else { return Ok(refined) };
+    let Some(offsets) = &layout.debug_offsets else {
+        refined.layout = with_own_locks(layout, memory, at);
+        return Ok(refined);
+    };
     let read = |place: u32| {
         let reported = memory.read_u64(at.plus(u64::from(place)));
         reported.map_err(|e| refused(format!("the target's own offsets cannot be read: {e}")))
@@ -201,6 +205,7 @@ pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined,
             }
         }
     }
+    refined.layout = with_own_locks(&refined.layout, memory, at);
     Ok(refined)
 }
 
