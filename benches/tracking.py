@@ -162,4 +162,5 @@ def main():
                 print(line.decode(errors="replace").rstrip(), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
