@@ -4,6 +4,7 @@
 //! wheel for glibc and musl, a Debian package for every release, and an image. What packs is pinned in `packaging/requirements.txt`.
 
 mod licences;
+mod machine;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,13 +19,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::command::{cargo, output, run};
 use crate::{completions, man, workspace};
+use machine::{CrossTools, MACHINES, Machine};
 
 /// The programs.
 pub const PROGRAMS: [&str; 4] = ["memdiff", "memmon", "memobj", "memplot"];
-/// What they are compiled for.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// The tags of a wheel that runs with glibc and with musl: a static program needs neither.
-const PLATFORMS: &str = "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64";
 /// The owner of the Debian package; git's author of the last commit without it.
 const MAINTAINER: &str = "MEMTOOLS_MAINTAINER";
 
@@ -34,20 +32,34 @@ pub fn folder() -> PathBuf {
     workspace::target().join("dist")
 }
 
-/// Builds all packages, with their checksums, and names the files.
+/// Builds all packages, with their checksums, and names the files: those for x86-64, and in folders of their own those for other machines whose
+/// tools are there.
 ///
 /// # Errors
 /// A program that packs is missing or fails, or a file cannot be written.
 pub fn build() -> io::Result<Vec<PathBuf>> {
     let folder = folder();
     clear(&folder)?;
-    let compiled = compile()?;
     let tools = Tools::fetch()?;
-    wheel(&tools, &compiled, &folder)?;
-    debian(&tools, &compiled, &folder)?;
-    image(&compiled, &folder.join("image"))?;
+    let [own, others @ ..] = MACHINES;
+    packages(&tools, own, None, &folder)?;
+    for machine in others {
+        match machine.tools() {
+            Ok(cross) => packages(&tools, machine, Some(&cross), &folder.join(machine.debian))?,
+            Err(missing) => writeln!(io::stderr(), "xtask: no packages for {}: {missing}", machine.debian)?,
+        }
+    }
     crates(&folder)?;
     checksums(&folder)
+}
+
+/// Compiles for a machine and packs: wheel, Debian package, image.
+fn packages(tools: &Tools, machine: Machine, cross: Option<&CrossTools>, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let compiled = compile(machine, cross)?;
+    wheel(tools, machine, &compiled, folder)?;
+    debian(tools, machine, &compiled, folder)?;
+    image(machine, &compiled, &folder.join("image"))
 }
 
 /// Removes what an earlier run left.
@@ -58,6 +70,12 @@ fn clear(folder: &Path) -> io::Result<()> {
             .extension()
             .is_some_and(|end| ["whl", "deb", "crate"].iter().any(|known| end == *known))
     };
+    let [_, others @ ..] = MACHINES;
+    for others in others.map(|machine| folder.join(machine.debian)) {
+        if others.exists() {
+            fs::remove_dir_all(others)?;
+        }
+    }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if is_package(&entry.file_name()) {
@@ -68,10 +86,14 @@ fn clear(folder: &Path) -> io::Result<()> {
 }
 
 /// Compiles the programs, and makes sure that they need no loader. Returns their folder.
-fn compile() -> io::Result<PathBuf> {
-    let args = ["build", "--profile", "dist", "--target", TARGET, "--bins"];
-    run(static_build(Command::new(cargo()).args(args)))?;
-    let folder = workspace::target().join(TARGET).join("dist");
+fn compile(machine: Machine, cross: Option<&CrossTools>) -> io::Result<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.args(["build", "--profile", "dist", "--target", machine.target, "--package", "memtools"]);
+    if let Some(cross) = cross {
+        cross.set_for(&mut command, machine.target);
+    }
+    run(static_build(&mut command))?;
+    let folder = workspace::target().join(machine.target).join("dist");
     for program in PROGRAMS {
         let bytes = fs::read(folder.join(program))?;
         let elf = ElfFile::<FileHeader64<object::Endianness>>::parse(&*bytes).map_err(io::Error::other)?;
@@ -121,7 +143,7 @@ impl Tools {
 
 /// Packs the wheel from the compiled programs and maturin's metadata. maturin would link each program once more, which takes as long as all
 /// the rest, and gives a program for glibc no tag of musl.
-fn wheel(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
+fn wheel(tools: &Tools, machine: Machine, compiled: &Path, folder: &Path) -> io::Result<()> {
     let name = concat!("memtools-", env!("CARGO_PKG_VERSION"));
     let stage = workspace::target().join("dist-wheel");
     if stage.exists() {
@@ -130,7 +152,7 @@ fn wheel(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
     copy_programs(compiled, &stage.join(format!("{name}.data/scripts")))?;
     // maturin takes the licences that pyproject.toml names from the root of the project.
     let third_party = workspace::root().join("LICENSE-THIRD-PARTY");
-    write(&third_party, licences::third_party(TARGET)?.as_bytes())?;
+    write(&third_party, licences::third_party(machine.target)?.as_bytes())?;
     let args = ["pep517", "write-dist-info", "--interpreter", "python3", "--metadata-directory"];
     let done = run(tools
         .command("maturin")
@@ -140,13 +162,22 @@ fn wheel(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
         .stdout(Stdio::null()));
     fs::remove_file(third_party)?;
     done?;
-    run(tools.command("wheel").arg("pack").arg(&stage).arg("--dest-dir").arg(folder))?;
-    let packed = files(folder, "whl")?;
-    run(tools.command("wheel").args(["tags", "--remove", "--platform-tag", PLATFORMS]).args(packed))
+    // Apart from those of other machines.
+    let apart = workspace::target().join("dist-packed");
+    if apart.exists() {
+        fs::remove_dir_all(&apart)?;
+    }
+    fs::create_dir_all(&apart)?;
+    run(tools.command("wheel").arg("pack").arg(&stage).arg("--dest-dir").arg(&apart))?;
+    let packed = files(&apart, "whl")?;
+    run(tools.command("wheel").args(["tags", "--remove", "--platform-tag", machine.wheel]).args(packed))?;
+    files(&apart, "whl")?.iter().try_for_each(|packed| {
+        fs::copy(packed, folder.join(packed.file_name().unwrap_or_default())).map(drop)
+    })
 }
 
 /// Packs the Debian package: programs, manual pages, completions, licences.
-fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
+fn debian(tools: &Tools, machine: Machine, compiled: &Path, folder: &Path) -> io::Result<()> {
     let stage = workspace::target().join("dist-deb");
     if stage.exists() {
         fs::remove_dir_all(&stage)?;
@@ -177,7 +208,7 @@ fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
     );
     write_packed(&documents.join("changelog.Debian.gz"), changes.as_bytes())?;
     write_packed(&documents.join("changelog.gz"), &fs::read(workspace::root().join("CHANGELOG.md"))?)?;
-    write(&documents.join("copyright"), licences::all(TARGET)?.as_bytes())?;
+    write(&documents.join("copyright"), licences::all(machine.target)?.as_bytes())?;
     let overrides = fs::read(workspace::root().join("packaging/lintian-overrides"))?;
     write(&stage.join("usr/share/lintian/overrides/memtools"), &overrides)?;
     let config = workspace::root().join("packaging/nfpm.yaml");
@@ -189,15 +220,16 @@ fn debian(tools: &Tools, compiled: &Path, folder: &Path) -> io::Result<()> {
         .arg(folder)
         .env("FILES", stage)
         .env("VERSION", version)
+        .env("ARCH", machine.debian)
         .env("MAINTAINER", maintainer)
         .stdout(Stdio::null()))
 }
 
 /// Lays out what an image is built from: `docker build target/dist/image`.
-fn image(compiled: &Path, folder: &Path) -> io::Result<()> {
+fn image(machine: Machine, compiled: &Path, folder: &Path) -> io::Result<()> {
     copy_programs(compiled, &folder.join("bin"))?;
     let apache = fs::read_to_string(workspace::root().join("LICENSE-APACHE"))?;
-    write(&folder.join("LICENSES"), format!("{}\n{apache}", licences::all(TARGET)?).as_bytes())?;
+    write(&folder.join("LICENSES"), format!("{}\n{apache}", licences::all(machine.target)?).as_bytes())?;
     fs::copy(workspace::root().join("packaging/Dockerfile"), folder.join("Dockerfile")).map(drop)
 }
 
@@ -215,19 +247,25 @@ fn crates(folder: &Path) -> io::Result<()> {
 
 /// Writes the checksums of all packages, as sha256sum(1) does.
 fn checksums(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let [_, others @ ..] = MACHINES;
+    let folders = [folder.to_owned()].into_iter().chain(others.map(|machine| folder.join(machine.debian)));
+    let folders: Vec<PathBuf> = folders.filter(|folder| folder.exists()).collect();
     let mut all = Vec::new();
-    for end in ["whl", "deb", "crate"] {
-        all.extend(files(folder, end)?);
+    for folder in &folders {
+        for end in ["whl", "deb", "crate"] {
+            all.extend(files(folder, end)?);
+        }
     }
     let mut text = String::new();
     for file in &all {
         let sum = Sha256::digest(fs::read(file)?);
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
         text += &format!("{}  {name}\n", sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
     let sums = folder.join("SHA256SUMS");
     fs::write(&sums, text)?;
-    all.extend([folder.join("image"), sums]);
+    all.extend(folders.iter().map(|folder| folder.join("image")));
+    all.push(sums);
     Ok(all)
 }
 
