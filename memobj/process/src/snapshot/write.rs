@@ -9,6 +9,7 @@ use common::output_file::{self, Readers};
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
 use crate::addr::{Addr, PAGE_BYTES};
 use crate::error::Error;
+use crate::info::Mapping;
 use crate::memory::{Backing, PAGE_SIZE, Uncopied};
 use crate::target::FrozenProcess;
 
@@ -94,7 +95,9 @@ fn write_uncopied(
             }
         }
         Backing::File(part) => {
-            if !process.info.mapping_at(range.start).is_some_and(|mapping| mapping.access.execute) {
+            // A mapping with the head of a file has its constants too: on Arm, linkers put code beside them.
+            let is_code = |mapping: &Mapping| mapping.access.execute && mapping.offset > 0;
+            if !process.info.mapping_at(range.start).is_some_and(is_code) {
                 part.keep_all(MAX_WHOLE);
             }
             for (skipped, bytes) in part.kept_chunks() {
