@@ -33,11 +33,11 @@ pub fn folder() -> PathBuf {
 }
 
 /// Builds all packages, with their checksums, and names the files: those for x86-64, and in folders of their own those for other machines whose
-/// tools are there.
+/// tools are there. With `verify` each crate is compiled from its archive.
 ///
 /// # Errors
 /// A program that packs is missing or fails, or a file cannot be written.
-pub fn build() -> io::Result<Vec<PathBuf>> {
+pub fn build(verify: bool) -> io::Result<Vec<PathBuf>> {
     let folder = folder();
     clear(&folder)?;
     let tools = Tools::fetch()?;
@@ -49,7 +49,7 @@ pub fn build() -> io::Result<Vec<PathBuf>> {
             Err(missing) => writeln!(io::stderr(), "xtask: no packages for {}: {missing}", machine.debian)?,
         }
     }
-    crates(&folder)?;
+    crates(&folder, verify)?;
     checksums(&folder)
 }
 
@@ -234,9 +234,10 @@ fn image(machine: Machine, compiled: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Packs the crates.
-fn crates(folder: &Path) -> io::Result<()> {
-    let args = ["package", "--quiet", "--workspace", "--exclude", "xtask", "--no-verify", "--allow-dirty"];
-    run(Command::new(cargo()).args(args).current_dir(workspace::root()))?;
+fn crates(folder: &Path, verify: bool) -> io::Result<()> {
+    let args = ["package", "--quiet", "--workspace", "--exclude", "xtask", "--allow-dirty"];
+    let unverified = (!verify).then_some("--no-verify");
+    run(Command::new(cargo()).args(args).args(unverified).current_dir(workspace::root()))?;
     for packed in files(&workspace::target().join("package"), "crate")? {
         if let Some(name) = packed.file_name() {
             fs::copy(&packed, folder.join(name))?;

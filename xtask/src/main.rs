@@ -37,7 +37,11 @@ enum Chore {
         compare: Option<Vec<String>>,
     },
     /// Build the packages into target/dist: wheel, Debian package, image, crates, with their checksums
-    Dist,
+    Dist {
+        /// Compile each crate from its archive too, as crates.io gets it: some ten minutes more
+        #[arg(long)]
+        verify: bool,
+    },
     /// Check everything: format, lints, documentation, tests
     Ci,
 }
@@ -96,8 +100,8 @@ fn run(chore: Chore) -> io::Result<bool> {
             say(&checked.wrong)?;
             return Ok(checked.wrong.is_empty());
         }
-        Chore::Dist => {
-            for file in xtask::dist::build()? {
+        Chore::Dist { verify } => {
+            for file in xtask::dist::build(verify)? {
                 writeln!(io::stdout(), "{}", file.display())?;
             }
         }
