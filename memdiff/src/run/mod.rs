@@ -1,6 +1,8 @@
 //! The flow: arguments, logs, moments or series, reports, exit code.
 
 mod input;
+#[cfg(unix)]
+mod interruptible;
 mod output;
 
 use std::io::{self, IsTerminal};
@@ -13,6 +15,11 @@ use common::record::{DiffRecord, Header, Run};
 use common::stdio::{escape_controls, say};
 use common::units::Bytes;
 
+// Elsewhere Ctrl-C ends memdiff.
+#[cfg(not(unix))]
+use self::input::read_files as read_interruptible;
+#[cfg(unix)]
+use self::interruptible::read_interruptible;
 use self::output::Output;
 use crate::align;
 use crate::cli::{Args, DEFAULT_THRESHOLD_BYTES, FailOn};
@@ -135,7 +142,7 @@ impl Runner {
             })
         };
         if has_stdin {
-            input::read_interruptible(&inputs, &mut each)?;
+            read_interruptible(&inputs, &mut each)?;
         } else {
             input::read_files(&inputs, &mut each)?;
         }
