@@ -32,22 +32,29 @@ impl Drop for Raised {
     }
 }
 
-/// Gives this thread the best priority that it may have: the lowest real-time one, which needs CAP_SYS_NICE or RLIMIT_RTPRIO, or else the best
-/// nice value.
+/// Gives this thread the best nice value that it may have.
+#[must_use]
+pub fn raise() -> Raised {
+    let before = current().filter(|&before| {
+        let limit = getrlimit(Resource::Nice).current.map_or(0, |limit| i32::try_from(limit).unwrap_or(0));
+        let permitted = RLIMIT_NICE_OFFSET.saturating_sub(limit);
+        set(BEST) || permitted < before && set(permitted)
+    });
+    Raised { before, real_time: None, _thread: PhantomData }
+}
+
+/// Gives this thread the lowest real-time priority, which needs CAP_SYS_NICE or RLIMIT_RTPRIO, or else the best nice value that it may have.
 ///
 /// A nice value is weighed only against threads of the same session, where the kernel groups those (`sched_autogroup_enabled`): on 2 busy
 /// processors, threads of nice -20 waited for 250 ms, real-time ones for 0.3 ms.
 #[must_use]
-pub fn raise() -> Raised {
-    let now = current();
-    let real_time = real_time::raise();
-    let before = now.filter(|&before| {
-        let limit = getrlimit(Resource::Nice).current.map_or(0, |limit| i32::try_from(limit).unwrap_or(0));
-        let permitted = RLIMIT_NICE_OFFSET.saturating_sub(limit);
-        // The end of the real-time policy sets another nice value.
-        real_time.is_some() || set(BEST) || permitted < before && set(permitted)
-    });
-    Raised { before, real_time, _thread: PhantomData }
+pub fn raise_to_real_time() -> Raised {
+    let before = current();
+    match real_time::raise() {
+        // Its end sets another nice value.
+        Some(raised) => Raised { before, real_time: Some(raised), _thread: PhantomData },
+        None => raise(),
+    }
 }
 
 /// The real-time policy SCHED_RR: sched(7).
@@ -177,15 +184,19 @@ mod tests {
             fields.unwrap()
         };
         let before = (current(), policy());
-        let raised = raise();
-        let during = (current(), policy());
-        drop(raised);
-        let is_better = during.1 != before.1 || during.0 <= before.0;
-        assert!(is_better, "{during:?} after {before:?}");
-        assert_eq!((current(), policy()), before);
+        for raise in [raise, raise_to_real_time] {
+            let raised = raise();
+            let during = (current(), policy());
+            drop(raised);
+            let is_better = during.1 != before.1 || during.0 <= before.0;
+            assert!(is_better, "{during:?} after {before:?}");
+            assert_eq!((current(), policy()), before);
+        }
 
         // SCHED_RR, for a user who may have it.
+        let raised = raise_to_real_time();
         let is_root = rustix::process::geteuid().is_root();
-        assert!(!is_root || during.1 == "2" || during.0 == Some(BEST), "{during:?}");
+        assert!(!is_root || policy() == "2" || current() == Some(BEST), "{:?}", (current(), policy()));
+        drop(raised);
     }
 }

@@ -210,11 +210,12 @@ impl Target {
                 ..error
             })?;
             stops += 1;
+            let held = priority::raise_to_real_time();
             let was_consistent = is_consistent(stopped.memory());
             if stops < MAX_STOPS && !was_consistent {
                 cut_short += stopped.stop.cut_short;
                 paused += stopped.resume();
-                drop(raised);
+                drop((held, raised));
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 continue;
@@ -229,7 +230,7 @@ impl Target {
             let (threads, at) = (stopped.threads(), SystemTime::now());
             cut_short += stopped.stop.cut_short;
             let (pause, time_over) = stopped.release();
-            drop(raised);
+            drop((held, raised));
             paused += pause;
             match copied {
                 Ok(copied) => {

@@ -205,7 +205,6 @@ impl Target {
             let proven = self.copy_proven(&threads, buffer, is_consistent, deadline)?;
             return Ok(proven.map(|proven| self.frozen_proven(proven, pauses.copy_info(&threads))));
         };
-        let raised = priority::raise();
         let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
         let stop = match retry_while_traced(pid, stop) {
             Ok(stop) => stop,
@@ -217,6 +216,7 @@ impl Target {
             }
             Err(error) => return Err(self.stop_error(error, limits.stop)),
         };
+        let raised = priority::raise_to_real_time();
         let (begun, cut_short) = (stop.begun, stop.cut_short);
         let end = begun + limits.pause.unwrap_or(Duration::MAX / 4);
         let threads = SleepingThreads::look(pid, &stop.threads, end);

@@ -245,6 +245,8 @@ fn run_tracer(
         Ok(watched) => (Some(watched), tracer.stop_chosen()),
         Err(error) => (None, Err(StopError::NoWatchdog(error))),
     };
+    // Not before: it would find threads in the middle of what they do that sleep a moment later.
+    let _held = priority::raise_to_real_time();
     let begun = tracer.begun.unwrap_or_else(Instant::now);
     let paused = tracer.paused();
     let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);

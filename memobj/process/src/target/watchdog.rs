@@ -164,7 +164,7 @@ pub fn run_watchdog(parent: &str) -> io::Result<()> {
     // Only the name is lost.
     let _ = std::fs::write("/proc/self/comm", NAME);
     // It looks a hundred times a second, and only during a pause.
-    let _raised = priority::raise();
+    let _raised = priority::raise_to_real_time();
     let pid = parent.parse().ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     let tracer = pidfd_open(pid, PidfdFlags::empty())?;
     if getppid() != Some(pid) {
