@@ -9,11 +9,17 @@
 //! one reads all.
 //!
 //! ```
+//! use std::io::Read;
+//! use std::process::{Command, Stdio};
+//!
 //! use memobj_process::info::ProcessSource;
 //! use memobj_process::memory::{CopyBuffer, Memory};
 //! use memobj_process::target::{STOP_LIMIT, Target};
 //!
-//! let mut child = std::process::Command::new("sleep").arg("60").spawn()?;
+//! let command = ["-c", "echo ready; read line"];
+//! let mut child = Command::new("sh").args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+//! // It may still be in execve(2) when `spawn` returns.
+//! child.stdout.as_mut().expect("it is a pipe").read_exact(&mut [0])?;
 //! let mut target = Target::attach(child.id())?;
 //! // Pauses the child, copies its memory, and resumes it.
 //! let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true)?;
