@@ -26,7 +26,7 @@ pub(crate) fn is_count(kind: SeriesKind) -> bool {
     matches!(kind, SeriesKind::Fds | SeriesKind::Threads)
 }
 
-/// A descriptor or thread in a series counts as so many bytes: four of them are as many as the least change of a size that matters.
+/// The bytes that one descriptor or thread stands for in a series. Sizes and counts have the same least change: four of them reach it.
 pub(super) const BYTES_OF_COUNT: u64 = 4096;
 
 /// Whether the value is that of a row of a list.

@@ -185,22 +185,19 @@ impl LimitCrossing {
                 let limit = size_or_dash(event.limit_bytes);
                 return vec![alarm(format!("! {who}: grew by {value}, more than {limit}"))];
             }
-            Some(Metric::Memory) => {
-                let mut lines = vec![alarm(format!("! memory in use {value} is above the limit{limit}"))];
-                let part = format!("{}: {}", process(event, style), size_or_dash(event.own_bytes));
-                lines.push(Line::whole(6, Tone::Plain, part));
-                return lines;
+            Some(metric @ (Metric::Memory | Metric::Pressure)) => {
+                let is_use = metric == Metric::Memory;
+                let (what, own) = if is_use { ("memory in use", "") } else { ("memory pressure", "RSS ") };
+                let part = format!("{}: {own}{}", process(event, style), size_or_dash(event.own_bytes));
+                return vec![
+                    alarm(format!("! {what} {value} is above the limit{limit}")),
+                    Line::whole(6, Tone::Plain, part),
+                ];
             }
             Some(metric @ (Metric::Fds | Metric::Threads)) => {
                 let who = process(event, style);
                 let what = if metric == Metric::Fds { "open file descriptors" } else { "threads" };
                 return vec![alarm(format!("! {who}: {value} {what}, above the limit{limit}"))];
-            }
-            Some(Metric::Pressure) => {
-                let mut lines = vec![alarm(format!("! memory pressure {value} is above the limit{limit}"))];
-                let part = format!("{}: RSS {}", process(event, style), size_or_dash(event.own_bytes));
-                lines.push(Line::whole(6, Tone::Plain, part));
-                return lines;
             }
             Some(Metric::Total) => "RSS".to_owned(),
             Some(Metric::Pss) => "PSS".to_owned(),
