@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use common::priority;
+use common::priority::{self, Raised};
 use common::process::ProcessState;
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -238,15 +238,13 @@ fn run_tracer(
     let _raised = priority::raise();
     let started = Instant::now();
     let deadline = started + limit;
-    let mut tracer = Tracer { pid, choice, deadline, begun: None, threads: BTreeMap::new() };
+    let mut tracer = Tracer { pid, choice, deadline, begun: None, held: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
     let (watched, outcome) = match Watched::begin(pid, longest) {
         Ok(watched) => (Some(watched), tracer.stop_chosen()),
         Err(error) => (None, Err(StopError::NoWatchdog(error))),
     };
-    // Not before: it would find threads in the middle of what they do that sleep a moment later.
-    let _held = priority::raise_to_real_time();
     let begun = tracer.begun.unwrap_or_else(Instant::now);
     let paused = tracer.paused();
     let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);
@@ -285,6 +283,8 @@ struct Tracer {
     choice: Choice,
     deadline: Instant,
     begun: Option<Instant>,
+    /// The priority while threads are stopped.
+    held: Option<Raised>,
     threads: BTreeMap<u32, ThreadStop>,
 }
 
@@ -310,6 +310,8 @@ impl Tracer {
             for &tid in &fresh {
                 self.interrupt(tid);
             }
+            // Not before: it would find threads in the middle of what they do that sleep a moment later.
+            self.held.get_or_insert_with(priority::raise_to_real_time);
             for &tid in &fresh {
                 self.await_stop(tid)?;
             }

@@ -130,9 +130,10 @@ impl Watched {
     pub fn begin(target: u32, longest: Option<Duration>) -> io::Result<Self> {
         let thread = Pid::from_raw(nix::unistd::gettid().as_raw()).ok_or(io::ErrorKind::NotFound)?;
         let limit = longest.map_or_else(|| "-".to_owned(), |longest| longest.as_millis().to_string());
-        say(&format!("begin {} {target} {limit}\n", thread.as_raw_nonzero()), |pauses| {
-            pauses.saturating_add(1)
-        })?;
+        let line = format!("begin {} {target} {limit}\n", thread.as_raw_nonzero());
+        let begin = || say(&line, |pauses| pauses.saturating_add(1));
+        // It may have been killed since it was prepared.
+        begin().or_else(|_| prepare().and_then(|()| begin()))?;
         Ok(Self { thread })
     }
 }
