@@ -1,9 +1,10 @@
 //! Finds the objects that survive from census to census, by identity: an object of CPython never moves.
 //!
 //! Only two censuses are kept. For each object of the census before there are its address (one bit per eight bytes of the
-//! target's memory), its signature, and the census in which it was first seen: five bytes per object.
+//! target's memory), its signature, the census in which it was first seen, and whether more than calls held it: little more than five
+//! bytes per object.
 
-use crate::graph::{NodeId, TooLarge};
+use crate::graph::{NodeId, NodeSet, TooLarge};
 use crate::object_graph::{ObjectGraph, Ranks};
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet, Cursor};
 use memobj_cpython::heap::builtins::Builtin;
@@ -41,6 +42,7 @@ pub struct Generations {
     census: u8,
     signatures: Vec<Signature>,
     first_seen: Vec<u8>,
+    outlasted_calls: NodeSet,
 }
 
 impl Generations {
@@ -53,6 +55,18 @@ impl Generations {
     #[inline]
     pub fn first_seen(&self, node: NodeId) -> usize {
         self.first_seen.get(node.index()).copied().unwrap_or(self.census).into()
+    }
+
+    /// Whether something more lasting than a call held an object in the census before.
+    #[inline]
+    pub fn outlasted_calls(&self, node: NodeId) -> bool {
+        self.outlasted_calls.contains(node)
+    }
+
+    /// Notes which objects something more lasting than a call holds now, for the next census.
+    pub fn note_outlasting(&mut self, nodes: impl Iterator<Item = NodeId>) {
+        self.outlasted_calls = NodeSet::new(self.signatures.len());
+        nodes.for_each(|node| self.outlasted_calls.insert(node));
     }
 
     /// Corrects the census in which an object was first seen.
@@ -85,6 +99,7 @@ impl Survivors {
             census: self.censuses,
             signatures: Vec::with_capacity(ranks.len()),
             first_seen: Vec::with_capacity(ranks.len()),
+            outlasted_calls: NodeSet::new(ranks.len()),
         };
         let before = match &self.before {
             Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.generations)),
@@ -93,18 +108,22 @@ impl Survivors {
         let mut cursor = Cursor::default();
         let mut next = 0;
         let mut each = |at: Addr| {
-            let of = graph.type_of(NodeId(next));
+            let new = NodeId(next);
+            let of = graph.type_of(new);
             next = next.saturating_add(1);
             let signature = of.map_or(0, |of| read_signature(python, at, of));
             let known = before.as_ref().and_then(|(ranks, generations)| {
                 let node = ranks.node(at, &mut cursor)?;
+                let &first_seen = generations.first_seen.get(node.index())?;
                 (generations.signatures.get(node.index()) == Some(&signature))
-                    .then(|| generations.first_seen(node))
+                    .then(|| (first_seen, generations.outlasted_calls(node)))
             });
+            let (first_seen, outlasted_calls) = known.unwrap_or((self.censuses, false));
             generations.signatures.push(signature);
-            generations
-                .first_seen
-                .push(known.and_then(|first_seen| u8::try_from(first_seen).ok()).unwrap_or(self.censuses));
+            generations.first_seen.push(first_seen);
+            if outlasted_calls {
+                generations.outlasted_calls.insert(new);
+            }
         };
         ranks.each(&mut each);
         Ok(generations)

@@ -39,6 +39,7 @@ use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext};
 use crate::names::NameReader;
+use crate::object_graph::ObjectGraph;
 use crate::object_sum::TypeCount;
 use crate::watch::holder::{WatchedHolder, find_holder};
 
@@ -215,7 +216,9 @@ fn track_leaks<M: Memory>(
     at: Instant,
     threads: usize,
 ) -> Result<(), Error> {
-    let holders = Holders::find(heap, &walked, threads)?;
+    let graph = ObjectGraph::read(heap, &walked, threads)?;
+    let generations = leaks.identify(heap, &graph)?;
+    let holders = Holders::find_in(heap, graph, |node| generations.outlasted_calls(node));
     let memory = census.memory.as_ref();
     let counts = thread_switches(census.record.pid);
     let switches =
@@ -235,7 +238,7 @@ fn track_leaks<M: Memory>(
         stopped: census.record.method == Some(CaptureMethod::Stopped),
     };
     let before = heap.memory.is_partial().then(|| leaks.checkpoint());
-    let observed = leaks.observe(heap, &holders, context);
+    let observed = leaks.observe(heap, &holders, generations, context);
     drop(holders);
     if let Some(before) = before.filter(|_| heap.memory.has_missed()) {
         leaks.restore(before);

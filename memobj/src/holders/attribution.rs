@@ -281,7 +281,16 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 let above = self.places.get(open.place.0 as usize);
                 let (text, module) = match (self.attribute_of_class(&open, &part), above) {
                     (Some((text, module)), _) => (text, Some(module)),
-                    (None, Some(place)) => (part.append_to(&place.text), place.module.clone()),
+                    (None, Some(place)) => {
+                        // Functions, futures and tasks copy contexts: any of them may be on the path.
+                        let text = match &part {
+                            NamePart::ContextVariable(name) if open.naming != Naming::Path => {
+                                Arc::clone(name)
+                            }
+                            part => part.append_to(&place.text),
+                        };
+                        (text, place.module.clone())
+                    }
                     (None, None) => continue,
                 };
                 let place = self.place(text, module, Some(open.place));

@@ -27,9 +27,10 @@ use memobj_cpython::heap::walk::{HeapWalk, ObjectCount};
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
+use path_search::{FoundPaths, find_paths};
 use place_name::PlaceNamer;
 
-use crate::graph::{NodeId, ShortestPaths};
+use crate::graph::{NodeId, NodeSet, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
@@ -57,6 +58,7 @@ pub struct Holders<'w> {
     modules: Modules,
     threads: Vec<Arc<str>>,
     paths: ShortestPaths,
+    by_calls: NodeSet,
     places: Vec<NamedPlace>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
@@ -72,23 +74,32 @@ impl<'w> Holders<'w> {
         walked: &'w HeapWalk,
         threads: usize,
     ) -> Result<Self, Error> {
-        let graph = ObjectGraph::read(python, walked, threads)?;
+        Ok(Self::find_in(python, ObjectGraph::read(python, walked, threads)?, |_| false))
+    }
+
+    /// Finds the holders in a graph. `outlasted_calls` is what [`outlasts_calls`](Self::outlasts_calls) was in the census before.
+    pub fn find_in<M: Memory>(
+        python: &PythonHeap<'_, M>,
+        graph: ObjectGraph<'w>,
+        outlasted_calls: impl Fn(NodeId) -> bool,
+    ) -> Self {
         let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
         let threads = read_thread_names(&mut names, graph.threads());
-        let path_search::FoundPaths { paths, suspended } =
-            path_search::find_paths(&graph, &modules, &mut names);
+        let FoundPaths { paths, suspended, by_calls } =
+            find_paths(&graph, &modules, &mut names, outlasted_calls);
         let mut found = Self {
             graph,
             modules,
             threads,
             paths,
+            by_calls,
             places: Vec::new(),
             holders: Vec::new(),
             owners: Vec::new(),
         };
         found.attribute(&mut names, &suspended);
-        Ok(found)
+        found
     }
 
     /// The object graph.
@@ -109,6 +120,12 @@ impl<'w> Holders<'w> {
     /// The path to each object.
     pub const fn paths(&self) -> &ShortestPaths {
         &self.paths
+    }
+
+    /// Whether something more lasting than a running or suspended function holds an object.
+    #[inline]
+    pub fn outlasts_calls(&self, node: NodeId) -> bool {
+        self.paths.reaches(node) && !self.by_calls.contains(node)
     }
 
     /// All places, in the order of their numbers.

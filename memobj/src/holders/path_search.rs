@@ -1,11 +1,15 @@
 //! The reported path to each object: the shortest one that says something to the program's author.
 //!
-//! An object has many paths. Those from the program's own modules come first, then those from its running and suspended functions, then
-//! those from installed packages' functions, from the standard library and from threads. Last come paths over references that bind all
-//! objects to each other and explain nothing: an instance to its class, a function to its module, a class to its bases, a module to its
-//! imports.
+//! An object has many paths. Those from the program's own modules come first, then those from its running and suspended functions, from
+//! installed packages' functions, from the modules of the standard library, and from its functions and the threads. Last come paths over
+//! references that bind all objects to each other and explain nothing: an instance to its class, a function to its module, a class to its
+//! bases, a module to its imports.
 //!
-//! An event loop refers to everything that waits; so paths of the program do not lead through it.
+//! An event loop refers to everything that waits; so paths of the program do not lead through it. Neither do paths of calls and of the
+//! standard library lead through a context, before those of threads: what runs or waits in one does not hold the values of its variables.
+//!
+//! A census may find a call at work on what something else keeps: the registry of a library, a context variable. So in a series of
+//! censuses, paths of calls do not lead to what another path reached in the census before.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +25,7 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::definitions::Definitions;
+use super::place_name::is_context;
 
 /// Suspended calls of one function that are places of their own. More of them are many of a kind, held by whatever holds them.
 const MAX_ALIKE: usize = 16;
@@ -35,6 +40,7 @@ enum NodeClass {
     Frame,
     Suspended,
     EventLoop,
+    Context,
     WeakKeyDictionary,
     WeakReference,
 }
@@ -78,6 +84,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             Some(builtin) if builtin.is_suspendable() => NodeClass::Suspended,
             _ if of.module == "weakref" && of.qualname == "WeakKeyDictionary" => NodeClass::WeakKeyDictionary,
             _ if is_loop(of) => NodeClass::EventLoop,
+            _ if is_context(of) => NodeClass::Context,
             _ => NodeClass::Other,
         };
         let types = graph.types();
@@ -163,7 +170,11 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             NodeClass::Tuple => self.class(from) != NodeClass::Type,
             NodeClass::Frame => self.class(from) != NodeClass::Frame,
             NodeClass::WeakReference => true,
-            NodeClass::EventLoop | NodeClass::Suspended | NodeClass::WeakKeyDictionary | NodeClass::Other => {
+            NodeClass::EventLoop
+            | NodeClass::Context
+            | NodeClass::Suspended
+            | NodeClass::WeakKeyDictionary
+            | NodeClass::Other => {
                 !(self.weak_keyed.contains(from)
                     || self.is_copy_of_class_attribute(from, to)
                     || self.is_module_dict(from) && self.definitions.is_imported(from, to))
@@ -176,66 +187,124 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
 pub(super) struct FoundPaths {
     pub paths: ShortestPaths,
     pub suspended: Vec<NodeId>,
+    /// What only running and suspended functions hold, and what no path that explains anything reaches.
+    pub by_calls: NodeSet,
 }
 
-/// Finds the path to each object.
+/// What paths begin at.
+#[derive(Default)]
+struct PathRoots {
+    /// The modules of the program and of installed packages.
+    own: Vec<NodeId>,
+    /// Running functions.
+    program: Vec<NodeId>,
+    installed: Vec<NodeId>,
+    /// The modules of the standard library, then its running functions and the threads.
+    standard: Vec<NodeId>,
+    library: Vec<NodeId>,
+    /// The values of running functions that have names there.
+    variables: HashMap<NodeId, HashSet<NodeId>>,
+}
+
+impl PathRoots {
+    fn find<M: Memory>(
+        graph: &ObjectGraph<'_>,
+        modules: &Modules,
+        names: &mut NameReader<'_, '_, M>,
+    ) -> Self {
+        let mut found = Self::default();
+        // Imported modules come before those that import them; the main module imports most of all.
+        let (main, others): (Vec<&Module>, _) =
+            modules.list().iter().partition(|module| &*module.name == "__main__");
+        for module in others.into_iter().chain(main) {
+            if let Some(node) = graph.node(module.at) {
+                let is_standard = module.origin == Origin::Standard;
+                if is_standard { &mut found.standard } else { &mut found.own }.push(node);
+            }
+        }
+        let mut threads = Vec::new();
+        for root in graph.roots() {
+            match root.kind {
+                RootKind::Frame { at, .. } => {
+                    let mut named = HashSet::new();
+                    names.visit_frame(at, |to, _| named.extend(graph.node(to)));
+                    // Until 3.10 a frame object has the variables.
+                    found.variables.extend(graph.node(at).map(|frame| (frame, named.clone())));
+                    found.variables.insert(root.node, named);
+                    let module = names.function_of_frame(at).and_then(|(module, _)| module);
+                    let roots = match module.map(|module| modules.origin(&module)) {
+                        Some(None | Some(Origin::Program)) => &mut found.program,
+                        Some(Some(Origin::Installed)) => &mut found.installed,
+                        Some(Some(Origin::Standard)) | None => &mut found.library,
+                    };
+                    roots.push(root.node);
+                }
+                RootKind::Thread(_) => threads.push(root.node),
+                _ => {}
+            }
+        }
+        found.library.extend(threads);
+        found
+    }
+}
+
+/// Finds the path to each object. `outlasted_calls` is whether more than calls held an object in the census before.
 pub(super) fn find_paths<M: Memory>(
     graph: &ObjectGraph<'_>,
     modules: &Modules,
     names: &mut NameReader<'_, '_, M>,
+    outlasted_calls: impl Fn(NodeId) -> bool,
 ) -> FoundPaths {
     let rules = EdgeRules::new(graph, modules, names);
-    let (mut own, mut standard) = (Vec::new(), Vec::new());
-    // Imported modules come before those that import them; the main module imports most of all.
-    let (main, others): (Vec<&Module>, _) =
-        modules.list().iter().partition(|module| &*module.name == "__main__");
-    for module in others.into_iter().chain(main) {
-        if let Some(node) = graph.node(module.at) {
-            if module.origin == Origin::Standard { &mut standard } else { &mut own }.push(node);
-        }
-    }
-    let mut program = Vec::new();
-    let mut installed = Vec::new();
-    let mut threads = Vec::new();
-    for root in graph.roots() {
-        match root.kind {
-            RootKind::Frame { at, .. } => {
-                let module = names.function_of_frame(at).and_then(|(module, _)| module);
-                match module.map(|module| modules.origin(&module)) {
-                    Some(None | Some(Origin::Program)) => program.push(root.node),
-                    Some(Some(Origin::Installed)) => installed.push(root.node),
-                    Some(Some(Origin::Standard)) | None => standard.push(root.node),
-                }
-            }
-            RootKind::Thread(_) => threads.push(root.node),
-            _ => {}
-        }
-    }
-    standard.extend(threads);
+    let PathRoots { own, mut program, mut installed, standard, library, variables } =
+        PathRoots::find(graph, modules, names);
+    let mut by_calls = NodeSet::new(graph.objects());
     // Nodes with edges that were not followed.
     let mut passed_over: Vec<NodeId> = Vec::new();
-    let mut follow = |from: NodeId, to: NodeId, through_loops: bool| {
-        let is_informative =
-            (through_loops || rules.class(to) != NodeClass::EventLoop) && rules.is_informative(from, to);
+    let mut follow = |from: NodeId, to: NodeId, may_lead_to: bool| {
+        let is_informative = may_lead_to && rules.is_informative(from, to);
         if !is_informative && passed_over.last() != Some(&from) {
             passed_over.push(from);
         }
         is_informative
     };
     let references = graph.references();
-    let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, false));
+    let is_no_loop = |to: NodeId| rules.class(to) != NodeClass::EventLoop;
+    let is_no_context = |to: NodeId| rules.class(to) != NodeClass::Context;
+    let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, is_no_loop(to)));
     let mut suspended = Vec::new();
     for (node, origin) in find_suspended(&rules, modules, names, &paths) {
         if origin == Origin::Program { &mut program } else { &mut installed }.push(node);
         suspended.push(node);
+        by_calls.insert(node);
     }
-    paths.extend(references, &program, |from, to| follow(from, to, false));
-    paths.extend(references, &installed, |from, to| follow(from, to, false));
-    paths.extend(references, &standard, |from, to| follow(from, to, true));
+    // What a function only computes with, other paths may name.
+    let has_name = |from: NodeId, to: NodeId| {
+        let is_frame = from.index() >= graph.objects() || rules.class(from) == NodeClass::Frame;
+        !is_frame || variables.get(&from).is_none_or(|named| named.contains(&to))
+    };
+    for calls in [&program, &installed] {
+        paths.extend(references, calls, |from, to| {
+            let follows = follow(
+                from,
+                to,
+                has_name(from, to) && is_no_loop(to) && is_no_context(to) && !outlasted_calls(to),
+            );
+            if follows {
+                by_calls.insert(to);
+            }
+            follows
+        });
+    }
+    paths.extend(references, &standard, |from, to| follow(from, to, is_no_context(to)));
+    paths.extend(references, &library, |from, to| follow(from, to, true));
     let mut rest = passed_over;
     rest.extend(graph.root_nodes());
-    paths.extend(references, &rest, |_, _| true);
-    FoundPaths { paths, suspended }
+    paths.extend(references, &rest, |_, to| {
+        by_calls.insert(to);
+        true
+    });
+    FoundPaths { paths, suspended, by_calls }
 }
 
 /// The suspended functions of the program and of installed packages that their modules do not hold; not those of which there are many.

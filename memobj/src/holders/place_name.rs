@@ -46,8 +46,7 @@ pub enum NamePart {
     Attribute(Arc<str>),
     /// A variable or a frame: `local name`, `default name`, `closure name`, `frame of function()`.
     Labeled(Arc<str>),
-    /// `context variable name`. Without what is before it if that is a running function: its futures and tasks copy contexts, and any of them
-    /// may be on the path.
+    /// `context variable name`.
     ContextVariable(Arc<str>),
     /// `cache of` it.
     Cache,
@@ -65,7 +64,6 @@ impl NamePart {
         match self {
             Self::Nothing => Arc::clone(text),
             Self::Attribute(name) => format!("{text}.{name}").into(),
-            Self::ContextVariable(label) if text.contains("()") => Arc::clone(label),
             Self::Labeled(label) | Self::ContextVariable(label) => format!("{text} {label}").into(),
             Self::Cache => format!("cache of {text}").into(),
             Self::OfThread(name) => format!("thread {name}: {text}").into(),
@@ -216,9 +214,12 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
 
 /// The reference from the state of a thread to `to`: only its context has a name.
 pub(super) fn step_of_thread(graph: &ObjectGraph<'_>, to: NodeId) -> Option<Reference> {
-    let of = graph.type_of(to)?;
-    (of.qualname == "Context" && matches!(of.module.as_str(), "builtins" | "_contextvars"))
-        .then_some(Reference::Internal)
+    is_context(graph.type_of(to)?).then_some(Reference::Internal)
+}
+
+/// Whether a type's objects are contexts: the values of context variables.
+pub(super) fn is_context(of: &Type) -> bool {
+    of.qualname == "Context" && matches!(of.module.as_str(), "builtins" | "_contextvars")
 }
 
 /// Whether a type's objects only wrap a function.

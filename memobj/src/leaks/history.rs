@@ -2,12 +2,14 @@
 //!
 //! A place is identified by its name, so it stays the same if its container is replaced. A place that is new after the first census is
 //! counted with the place above it: otherwise ever new names would be places that never grow.
+//!
+//! Objects that a call seemed to hold until something more lasting did count as if that had held them since they were first seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::holders::Holders;
+use crate::holders::{Holders, PlaceId};
 use crate::object_graph::{ObjectGraph, TypeIndex};
 use crate::survivors::Generations;
 
@@ -60,10 +62,25 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
+    /// A row without objects in the censuses so far.
+    fn new(censuses: usize) -> Self {
+        let zeros = || vec![0; censuses];
+        Self { objects: zeros(), bytes: zeros(), entries: zeros(), ..Self::default() }
+    }
+
     fn add(&mut self, sum: RowSum) {
-        self.objects.push(sum.objects);
-        self.bytes.push(sum.bytes);
-        self.entries.push(sum.entries);
+        let mut arrived = Sum::default();
+        let before = self.objects.iter_mut().zip(&mut self.bytes).zip(&mut self.entries);
+        for (((objects, bytes), entries), arrival) in before.zip(&sum.arrived) {
+            arrived.add(arrival);
+            *objects = objects.saturating_add(arrived.objects);
+            *bytes = bytes.saturating_add(arrived.bytes);
+            *entries = entries.saturating_add(arrived.entries);
+        }
+        let Sum { objects, bytes, entries } = sum.now;
+        self.objects.push(objects);
+        self.bytes.push(bytes);
+        self.entries.push(entries);
         self.by_generation = sum.by_generation;
     }
 
@@ -85,23 +102,52 @@ pub struct History {
     censuses: usize,
 }
 
-/// The objects of a type in a place in one census.
-#[derive(Debug, Clone, Default)]
-struct RowSum {
+/// A number of objects, their bytes, and their items if they are containers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
     objects: u64,
     bytes: u64,
     entries: u64,
-    by_generation: Vec<u64>,
 }
 
-impl RowSum {
+impl Sum {
     fn add(&mut self, other: &Self) {
         self.objects = self.objects.saturating_add(other.objects);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.entries = self.entries.saturating_add(other.entries);
+    }
+}
+
+/// The objects of a type in a place in one census.
+#[derive(Debug, Clone, Default)]
+struct RowSum {
+    now: Sum,
+    by_generation: Vec<u64>,
+    /// Those that a call seemed to hold in the censuses before, by the census in which they were first seen.
+    arrived: Vec<Sum>,
+}
+
+impl RowSum {
+    fn add(&mut self, other: &Self) {
+        self.now.add(&other.now);
         self.by_generation.resize(self.by_generation.len().max(other.by_generation.len()), 0);
         for (sum, count) in self.by_generation.iter_mut().zip(&other.by_generation) {
             *sum = sum.saturating_add(*count);
+        }
+        self.arrived.resize(self.arrived.len().max(other.arrived.len()), Sum::default());
+        self.arrived.iter_mut().zip(&other.arrived).for_each(|(sum, other)| sum.add(other));
+    }
+
+    fn add_object(&mut self, object: &Sum, first_seen: usize, has_arrived: bool) {
+        self.now.add(object);
+        if let Some(count) = self.by_generation.get_mut(first_seen) {
+            *count += 1;
+        }
+        if has_arrived {
+            self.arrived.resize(self.by_generation.len(), Sum::default());
+            if let Some(sum) = self.arrived.get_mut(first_seen) {
+                sum.add(object);
+            }
         }
     }
 }
@@ -175,8 +221,17 @@ impl History {
         generations: &Generations,
         mut entries: impl FnMut(NodeId) -> u64,
     ) -> PlaceIds {
-        let census = self.names(holders);
         let graph = holders.graph();
+        let has_arrived = |node: NodeId| {
+            generations.first_seen(node) < generations.current()
+                && holders.outlasts_calls(node)
+                && !generations.outlasted_calls(node)
+        };
+        // These places are not new, though they seem to be.
+        let hidden =
+            graph.object_nodes().filter(|&node| generations.first_seen(node) == 0 && has_arrived(node));
+        let hidden = hidden.filter_map(|node| holders.holder(node)).collect();
+        let census = self.names(holders, &hidden);
         let mut now: HashMap<RowKey, RowSum> = HashMap::new();
         let none = || RowSum { by_generation: vec![0; self.censuses + 1], ..RowSum::default() };
         // Neighbours are often alike.
@@ -189,12 +244,8 @@ impl History {
                 now.entry(before).or_default().add(&sum);
             }
             if let Some((_, sum)) = &mut last {
-                sum.objects += 1;
-                sum.bytes = sum.bytes.saturating_add(graph.size(node));
-                sum.entries = sum.entries.saturating_add(entries(node));
-                if let Some(count) = sum.by_generation.get_mut(generations.first_seen(node)) {
-                    *count += 1;
-                }
+                let object = Sum { objects: 1, bytes: graph.size(node), entries: entries(node) };
+                sum.add_object(&object, generations.first_seen(node), has_arrived(node));
             }
         }
         if let Some((key, sum)) = last {
@@ -217,25 +268,20 @@ impl History {
             row.add(new);
         }
         for (key, sum) in now {
-            let zeros = vec![0; before];
-            let mut row = HistoryRow {
-                objects: zeros.clone(),
-                bytes: zeros.clone(),
-                entries: zeros,
-                ..HistoryRow::default()
-            };
+            let mut row = HistoryRow::new(before);
             row.add(sum);
             self.rows.insert(key, row);
         }
         self.censuses += 1;
     }
 
-    fn names(&mut self, holders: &Holders<'_>) -> PlaceIds {
+    /// Numbers the places and types. Places in `hidden` are not new.
+    fn names(&mut self, holders: &Holders<'_>, hidden: &HashSet<PlaceId>) -> PlaceIds {
         let first = self.censuses == 0;
         let all = holders.places();
         let mut places: Vec<NameId> = Vec::with_capacity(all.len());
-        for place in all {
-            let known = first || self.places.numbers.contains_key(&place.text);
+        for (number, place) in (0..).map(PlaceId).zip(all) {
+            let known = first || self.places.numbers.contains_key(&place.text) || hidden.contains(&number);
             // Of what it is a part of, the nearest that is known: that has a lower number, since it was met before.
             let above = place.above.and_then(|above| places.get(above.0 as usize).copied());
             let id = match above {

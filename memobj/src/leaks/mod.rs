@@ -53,6 +53,7 @@ use crate::account::{Account, rows};
 use crate::graph::{NodeId, TooLarge};
 use crate::holders::Holders;
 use crate::names::NameReader;
+use crate::object_graph::ObjectGraph;
 use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
 
 /// Censuses that a verdict needs.
@@ -207,24 +208,34 @@ impl LeakTracker {
         &self.watchable.sleeping
     }
 
-    /// Compares a census with those before. [`keep`](Self::keep) takes the generations that are returned.
+    /// Finds the objects of the censuses before in another one.
     ///
     /// # Errors
     /// There were too many censuses or objects.
-    pub fn observe<M: Memory>(
-        &mut self,
+    pub fn identify<M: Memory>(
+        &self,
         python: &PythonHeap<'_, M>,
-        holders: &Holders<'_>,
-        context: ProcessContext<'_>,
+        graph: &ObjectGraph<'_>,
     ) -> Result<Generations, Error> {
         let too_many = |what: String| Error::new(stage::HEAP, what, "start a new search");
         if self.moments.len() >= MAX_CENSUSES {
             return Err(too_many(format!("at most {MAX_CENSUSES} censuses can be compared")));
         }
-        let mut generations = self
-            .survivors
-            .identify(python, holders.graph())
-            .map_err(|error: TooLarge| too_many(format!("objects cannot be tracked: {error}")))?;
+        let identified = self.survivors.identify(python, graph);
+        identified.map_err(|error: TooLarge| too_many(format!("objects cannot be tracked: {error}")))
+    }
+
+    /// Compares a census with those before. [`keep`](Self::keep) takes the generations that are returned.
+    ///
+    /// # Errors
+    /// The references of a leak could not be read.
+    pub fn observe<M: Memory>(
+        &mut self,
+        python: &PythonHeap<'_, M>,
+        holders: &Holders<'_>,
+        mut generations: Generations,
+        context: ProcessContext<'_>,
+    ) -> Result<Generations, Error> {
         let mut names = NameReader::new(python);
         replaced::correct(&mut generations, holders, &mut names);
         let graph = holders.graph();
@@ -254,6 +265,7 @@ impl LeakTracker {
         } else if self.first_account.is_none() {
             self.first_account = context.account.cloned();
         }
+        generations.note_outlasting(graph.object_nodes().filter(|&node| holders.outlasts_calls(node)));
         Ok(generations)
     }
 

@@ -168,6 +168,20 @@ def finalizers(n):
     weakref.finalize(anchor, print, Payload(n))
 
 
+def worked_on(n):
+    """A payload that takes a fifth of a step to make: censuses find the caller at work."""
+    end = time.monotonic() + 0.2 / RATE
+    while time.monotonic() < end:
+        pass
+    return Payload(n)
+
+
+def finalizers_in_use(n):
+    registry = weakref.finalize._registry
+    weakref.finalize(anchor, print, worked_on(n))
+    return registry
+
+
 def context(n):
     made = contextvars.copy_context()
     made.run(variable.set, Payload(n))
@@ -695,17 +709,22 @@ async def answer(n):
     return "a" * 60 + str(n)
 
 
-async def log_in_context():
+async def log_in_context(payload):
     requests.set([])
     begin = time.monotonic()
     for n in range(1 << 62):
-        requests.get().append(Payload(n))
+        requests.get().append(payload(n))
         await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
 
 
 def context_of_task():
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    asyncio.run(log_in_context())
+    asyncio.run(log_in_context(Payload))
+
+
+def context_in_use():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(log_in_context(worked_on))
 
 
 async def keep_answers():
@@ -755,6 +774,7 @@ WHOLE = {
     "tasks": tasks,
     "finished_tasks": finished_tasks,
     "context_of_task": context_of_task,
+    "context_in_use": context_in_use,
     "swept_by_thread": swept_by_thread,
     "swept_by_task": swept_by_task,
     "swept_in_vain": swept_in_vain,
