@@ -85,17 +85,16 @@ impl LeakSearch {
         }
         self.status.clear();
         let running = running.filter_map(|tracker| tracker.outcome.as_ref());
-        let all = self.finished.iter().chain(running);
-        let is_judged = |outcome: &&LeaksRecord| outcome.verdict != LeakVerdict::TooShort;
-        let (mut outcomes, brief): (Vec<&LeaksRecord>, Vec<&LeaksRecord>) =
+        let all = self.finished.iter().chain(running).map(without_undecided);
+        let is_judged = |outcome: &LeaksRecord| outcome.verdict != LeakVerdict::TooShort;
+        let (mut outcomes, brief): (Vec<LeaksRecord>, Vec<LeaksRecord>) =
             all.partition(|outcome| !omits_brief || outcome.root_pid.is_none() || is_judged(outcome));
         outcomes.sort_by(|a, b| bytes_per_minute(b).total_cmp(&bytes_per_minute(a)).then(a.pid.cmp(&b.pid)));
         let rates = rates_by_program(&outcomes);
         let records: Vec<LeaksRecord> = outcomes
             .into_iter()
             .map(|outcome| {
-                let peers = compare(rates.get(&program(outcome)), bytes_per_minute(outcome));
-                let outcome = without_undecided(outcome);
+                let peers = compare(rates.get(&program(&outcome)), bytes_per_minute(&outcome));
                 let brief = brief.iter().filter(|brief| brief.root_pid == Some(outcome.pid)).count();
                 LeaksRecord {
                     peers,
@@ -144,7 +143,7 @@ fn without_undecided(outcome: &LeaksRecord) -> LeaksRecord {
 }
 
 /// The growth of the processes of each program, in bytes per minute, in ascending order.
-fn rates_by_program(outcomes: &[&LeaksRecord]) -> BTreeMap<String, Vec<f64>> {
+fn rates_by_program(outcomes: &[LeaksRecord]) -> BTreeMap<String, Vec<f64>> {
     let mut rates: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for outcome in outcomes {
         rates.entry(program(outcome)).or_default().push(bytes_per_minute(outcome));
