@@ -3,6 +3,7 @@
 pub mod address_set;
 pub mod builtins;
 mod cycle_guard;
+pub mod descriptors;
 pub mod exit_callbacks;
 pub mod gc_lists;
 pub mod greenlets;

@@ -117,6 +117,9 @@ pub struct Layout {
     pub ctypes_info: Option<CtypesInfo>,
     pub ctypes_data: Option<CtypesData>,
     pub mmap_object: Option<MmapObject>,
+    pub file_io: Option<FileIo>,
+    pub socket_object: Option<SocketObject>,
+    pub epoll_object: Option<EpollObject>,
     pub pattern_object: PatternObject,
     pub match_object: MatchObject,
     pub context_object: ContextObject,
@@ -841,7 +844,25 @@ pub struct CtypesData {
 /// `mmap_object`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MmapObject {
-    pub size: u32, pub data: u32, pub size_: u32,
+    pub size: u32, pub data: u32, pub size_: u32, pub fd: u32,
+}
+
+/// `fileio`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIo {
+    pub size: u32, pub fd: u32, pub closefd: BitField,
+}
+
+/// `PySocketSockObject`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketObject {
+    pub size: u32, pub sock_fd: u32,
+}
+
+/// `pyEpoll_Object`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpollObject {
+    pub size: u32, pub epfd: u32,
 }
 
 /// `PatternObject`.

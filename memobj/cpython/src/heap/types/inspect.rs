@@ -10,6 +10,7 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use super::type_info::{Class, Traverse, Type};
 use crate::heap::builtins::{self, Builtin};
+use crate::heap::descriptors::{DescriptorField, find_descriptor_field};
 use crate::object::memory_ext::{MemoryExt, word};
 
 /// Classes for which it is remembered whether they define `__sizeof__`: more than any program has.
@@ -65,6 +66,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
             chain.iter().position(|level| !self.is_class(level)).unwrap_or(chain.len().saturating_sub(1));
         let c_types = chain.get(c_at..).unwrap_or_default();
         let kind = c_types.iter().find_map(|level| self.read_kind(level));
+        let descriptor = c_types.iter().find_map(|level| self.read_descriptor_field(level));
         let (module, qualname) = self.read_name(&raw)?;
 
         // `subtype_traverse` visits its own levels, then leaves the rest to the first other traverse below.
@@ -97,6 +99,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
             dictoffset: raw.dictoffset,
             weaklistoffset: raw.weaklistoffset,
             kind,
+            descriptor,
             c_size: c_types.first().map_or(raw.basicsize, |level| level.basicsize),
             manages_dict_in_c: bottom.is_some_and(|bottom| bottom.flags & flags::MANAGED_DICT != 0)
                 && class.as_ref().is_none_or(|class| !class.dict),
@@ -188,6 +191,13 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         }
         let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
         builtins::find_builtin(&name, raw.basicsize, python.layout)
+    }
+
+    /// Where the objects of a C type have a file descriptor.
+    fn read_descriptor_field(&self, raw: &RawType) -> Option<DescriptorField> {
+        let python = self.python;
+        let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
+        find_descriptor_field(&name, raw.basicsize, python.layout).filter(|_| !self.is_class(raw))
     }
 
     /// The references that `tp_traverse` of `bottom`, a C type, visits, and whether it visits the object's type. It is known by the type

@@ -3,6 +3,7 @@
 use memobj_process::addr::Addr;
 
 use crate::heap::builtins::Builtin;
+use crate::heap::descriptors::DescriptorField;
 use crate::layout::{FixedShape, flags};
 
 /// A type in a registry.
@@ -32,6 +33,8 @@ pub struct Type {
     pub weaklistoffset: i64,
     /// The builtin that its objects are in C; `None` if it is not in the table.
     pub kind: Option<Builtin>,
+    /// Where its objects have a file descriptor; `None` if they have none.
+    pub descriptor: Option<DescriptorField>,
     /// The bytes of its objects' C struct: `tp_basicsize` of the nearest type that no `class` statement made.
     pub c_size: u64,
     /// Whether that type has a dict that the interpreter manages, and visits it.
