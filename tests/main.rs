@@ -20,6 +20,7 @@ mod caches;
 mod choice;
 mod conditions;
 mod counting;
+mod descriptors;
 mod docs;
 mod drawing;
 mod examples;

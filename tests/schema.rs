@@ -180,6 +180,12 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::heap_node(Fill::Full)),
             ordered(&samples::heap_node(Fill::Bare)),
         ),
+        both(
+            "census.fd_holders",
+            ordered(&samples::descriptor_total()),
+            ordered(&samples::descriptor_total()),
+        ),
+        both("leaks.fds", ordered(&samples::descriptor_growth()), ordered(&samples::descriptor_growth())),
         both("census.paths", ordered(&samples::path_total()), ordered(&samples::path_total())),
         both(
             "census.caches",

@@ -32,6 +32,7 @@ use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
 use crate::live_count::{NoCopy, count_live};
 use crate::low_priority::at_low_priority;
+use crate::open_descriptors::read_open_descriptors;
 use crate::partial_copy::KnownPages;
 use crate::watch::holder::WatchedHolder;
 use crate::watch::watch_writes;
@@ -393,6 +394,7 @@ impl Capturer {
     ) -> Result<Census, Error> {
         let age = still.at.and_then(|at| at.elapsed().ok()).unwrap_or_default();
         let at = Instant::now().checked_sub(age).unwrap_or(context.begun);
+        let wants_holders = options.holders.is_some() || leaks.is_some();
         let census = at_low_priority(options, || {
             let runtime = python.read(&still.memory)?;
             if let Some(path) = &options.save {
@@ -405,6 +407,7 @@ impl Capturer {
                 residence: still.residence.as_ref().filter(|_| options.memory),
                 clocks: Some(read_clocks(still.info.id)),
                 cmdline: options.cmdline.then(|| read_arguments(still.info.id.pid)).flatten(),
+                descriptors: wants_holders.then(|| read_open_descriptors(still.info.id.pid)).flatten(),
                 ..context
             };
             let memory = AnyMemory::Frozen(&still.memory);

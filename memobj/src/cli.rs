@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Scope::Reachable, help_heading = "What")]
     pub scope: Scope,
 
-    /// Show who holds the objects: by place in the program and by owner, and unreachable objects
+    /// Show who holds the objects: by place in the program and by owner, who holds the open file descriptors, and unreachable objects
     #[arg(long, help_heading = "What")]
     pub holders: bool,
 

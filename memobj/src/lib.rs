@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | config | [`config`] | the configuration of a run, resolved once from the arguments |
-//! | parts | [`arguments`], [`object_sum`], `low_priority` | the arguments of a process; objects summed up by name; the priority of an analysis |
+//! | parts | [`arguments`], [`open_descriptors`], [`object_sum`], `low_priority` | the arguments and file descriptors of a process; objects summed up by name; the priority of an analysis |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | object graph | [`object_graph`] | the objects of a heap as a graph, and its roots |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
@@ -45,6 +45,7 @@ pub mod named_processes;
 pub mod names;
 pub mod object_graph;
 pub mod object_sum;
+pub mod open_descriptors;
 mod partial_copy;
 pub mod run;
 pub mod survivors;

@@ -17,6 +17,7 @@ use crate::census::clock::read_clocks;
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::CensusOptions;
 use crate::leaks::LeakTracker;
+use crate::open_descriptors::read_open_descriptors;
 
 /// Bytes of a running process that are kept while it is read; the rest is read again.
 const LIVE_CACHE: u64 = 256 << 20;
@@ -45,10 +46,12 @@ pub(crate) fn count_live(
     begun: Instant,
 ) -> Result<Census, Error> {
     let id = target.info().id;
+    let wants_holders = options.holders.is_some() || leaks.is_some();
     let context = || CaptureContext {
         at: Instant::now(),
         clocks: Some(read_clocks(id)),
         cmdline: options.cmdline.then(|| read_arguments(id.pid)).flatten(),
+        descriptors: wants_holders.then(|| read_open_descriptors(id.pid)).flatten(),
         live_reason: Some(reason),
         pause: (!paused.is_zero()).then_some(paused),
         ..CaptureContext::new(CaptureMethod::Live, begun)

@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, Fingerprints, GcGeneration, GcState,
-    Header, HeapNode, HolderTotal, LargeRegion, MemoryAccount, MemoryRow, ModuleTotal, ObjectSample, Omitted,
-    OutputRecord, OutputStream, OwnerTotal, PathTotal, PinnedHolder, PinnedType, Pressure, ProcessEvent,
-    ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, System, TypeMemory, TypeTotal,
-    UnreachableTotal,
+    CacheTotal, CensusRecord, Cgroup, Coverage, DescriptorTotal, ErrorRecord, EventKind, Fingerprints,
+    GcGeneration, GcState, Header, HeapNode, HolderTotal, LargeRegion, MemoryAccount, MemoryRow, ModuleTotal,
+    ObjectSample, Omitted, OutputRecord, OutputStream, OwnerTotal, PathTotal, PinnedHolder, PinnedType,
+    Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, System,
+    TypeMemory, TypeTotal, UnreachableTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
 pub use leaks::{
-    adding_line, additions, census_totals, code_line, leak, leaks, memory_growth, memory_row_growth, peers,
-    type_growth, writes,
+    adding_line, additions, census_totals, code_line, descriptor_growth, leak, leaks, memory_growth,
+    memory_row_growth, peers, type_growth, writes,
 };
 
 /// How much a sample holds.
@@ -251,7 +251,14 @@ pub fn census(fill: Fill) -> CensusRecord {
         object_samples: fill.of(vec![object_sample()]),
         heap_tree: fill.of(vec![heap_node(Fill::Full), heap_node(Fill::Bare)]),
         memory: fill.of(memory_account(fill)),
+        fds: fill.of(1012),
+        fd_holders: fill.of(vec![descriptor_total()]),
     }
+}
+
+/// Open file descriptors of a holder.
+pub fn descriptor_total() -> DescriptorTotal {
+    DescriptorTotal { holder: "botpkg.pool._free".into(), name: "socket.socket".into(), count: 1000 }
 }
 
 /// The account of a resident set.

@@ -131,6 +131,12 @@ record! {
         /// The tree of holders, each node before those below it, the largest first; each object counts once in it (`--retained`).
         #[serde(skip_serializing_if = "Option::is_none")]
         pub heap_tree: Option<Vec<HeapNode>>,
+        /// The number of open file descriptors; absent if holders were not counted, or if unknown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub fds: Option<u64>,
+        /// The open file descriptors that Python objects own, by holder and type, those with the most first; absent if unknown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub fd_holders: Option<Vec<DescriptorTotal>>,
     }
 }
 
@@ -317,6 +323,21 @@ scanned! {
         pub count: u64,
         /// The sum of their sizes.
         pub size_bytes: u64,
+    }
+}
+
+scanned! {
+    DescriptorTotalFields:
+    /// The open file descriptors of a holder that objects of one type own.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct DescriptorTotal {
+        /// The holder of the objects.
+        pub holder: Arc<str>,
+        /// The type of the objects.
+        #[serde(rename = "type")]
+        pub name: Arc<str>,
+        /// The number of descriptors.
+        pub count: u64,
     }
 }
 

@@ -94,7 +94,23 @@ record! {
         /// The version of memobj; `null` in old records.
         #[serde(default)]
         pub memobj_version: Option<Arc<str>>,
+        /// The open file descriptors in the first and the last census; `null` if unknown.
+        #[serde(default)]
+        pub fds: Option<DescriptorGrowth>,
     }
+}
+
+/// The open file descriptors of a process at two moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorGrowth {
+    /// Their number in the first census.
+    pub first_count: u64,
+    /// Their number in the last census.
+    pub last_count: u64,
+    /// The number of those in the first census that Python objects own.
+    pub first_object_count: u64,
+    /// The same in the last census.
+    pub last_object_count: u64,
 }
 
 /// The totals of a census.
@@ -246,6 +262,12 @@ pub struct Leak {
     /// known.
     #[serde(default)]
     pub sleeping_remover: Option<CodeLine>,
+    /// The number of open file descriptors that objects of the holder own now.
+    #[serde(default)]
+    pub fds: u64,
+    /// How many more these are than in the first census.
+    #[serde(default)]
+    pub added_fds: u64,
 }
 
 impl Leak {

@@ -34,8 +34,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use census::{
-    CacheClock, CacheTotal, CacheWarning, CaptureMethod, CensusRecord, HolderTotal, LiveReason, Liveness,
-    ModuleTotal, OwnerTotal, PathTotal, PythonThread, Scope, TypeTotal, UnreachableTotal,
+    CacheClock, CacheTotal, CacheWarning, CaptureMethod, CensusRecord, DescriptorTotal, HolderTotal,
+    LiveReason, Liveness, ModuleTotal, OwnerTotal, PathTotal, PythonThread, Scope, TypeTotal,
+    UnreachableTotal,
 };
 pub(crate) use census::{
     CacheTotalFields, CensusFields, HolderTotalFields, ModuleTotalFields, PythonThreadFields, TypeTotalFields,
@@ -52,8 +53,8 @@ pub use header::{Header, Run, SCHEMA};
 pub(crate) use heap_tree::HeapNodeFields;
 pub use heap_tree::{HeapNode, HeapNodeKind};
 pub use leaks::{
-    AddingLine, Additions, CensusTotals, CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak, LeakVerdict,
-    LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
+    AddingLine, Additions, CensusTotals, CodeLine, DescriptorGrowth, EXIT_CALLBACKS, GREENLETS, GrowthMode,
+    Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub(crate) use memory::{MemoryAccountFields, MemoryRowFields};

@@ -11,6 +11,7 @@ use crate::units::{Bytes, counted, thousands, whole};
 
 use super::advice;
 use super::code_lines::{adds, functions, removes};
+use super::descriptors::descriptor_growth;
 use super::memory::describe;
 use super::sentence::{HELD, Level, Sentence};
 use super::short_forms::{last_part, span};
@@ -85,6 +86,7 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Sentence> {
         lines.push(Sentence::headline("undecided", Tone::Warning, &undecided_sentence(record, undecided)));
     }
     lines.extend(rss_growth(record));
+    lines.extend(descriptor_growth(record));
     lines.extend(comparison(record));
     lines.extend(unjudged_children(record));
     lines.extend(without_copies(record));
@@ -230,6 +232,12 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Sentence
             display_name(of)
         );
         lines.push(Sentence::detail("keeps", &text));
+    }
+    if leak.added_fds > 0 {
+        let fds = counted(leak.fds, "open file descriptor", "open file descriptors");
+        let text =
+            format!("{fds}; {} of them came in {}", thousands(leak.added_fds), span(record.duration_seconds));
+        lines.push(Sentence::detail("opens", &text));
     }
     if !with.is_empty() {
         lines.push(Sentence::detail("with", &grows_with(with)));

@@ -11,6 +11,7 @@
 
 mod advice;
 mod code_lines;
+mod descriptors;
 mod leaks;
 mod memory;
 mod processes;

@@ -1,5 +1,5 @@
 //! From a memory to its census: heap, analyses, totals.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::CensusOptions;
 use crate::export::{export_objects, export_types};
 use crate::holders::Holders;
+use crate::holders::descriptors::sum_descriptors;
 use crate::holders::heap_tree::HeapTree;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{HolderSummary, summarize_holders};
@@ -70,6 +71,8 @@ pub(crate) struct CaptureContext<'r> {
     pub clocks: Option<ClockReadings>,
     /// The arguments of the process, if they are wanted and known.
     pub cmdline: Option<Vec<String>>,
+    /// The open file descriptors of the process, if they are wanted and known.
+    pub descriptors: Option<BTreeSet<u32>>,
 }
 
 impl CaptureContext<'_> {
@@ -97,6 +100,7 @@ impl CaptureContext<'_> {
             residence: None,
             clocks: None,
             cmdline: None,
+            descriptors: None,
         }
     }
 }
@@ -131,7 +135,9 @@ pub(crate) fn count_objects(
     };
     let malloc = process_memory.as_ref().and_then(|of| of.account.malloc_coverage());
     let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
-    let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
+    let descriptors = context.descriptors.as_ref();
+    let (held, caches) =
+        analyze_references(&heap, &walked, context.clocks, options, kept, descriptors, threads)?;
     let watched = options.watch.as_ref().map(|name| find_watched(&heap, &walked, name, threads));
     let objects = Objects::new(memory, layout);
     let tasks: Vec<u64> =
@@ -192,6 +198,7 @@ pub(crate) fn count_objects(
         interrupted_calls: context.interrupted_calls,
         torn_reads: Some(walked.torn + context.lost_pages),
         rejected_reads: Some(walked.rejected + walked.broken_links),
+        fds: descriptors.map(|open| open.len() as u64),
         ..CensusRecord::default()
     };
     let types = types(&walked, coverage, options.scope);
@@ -201,7 +208,7 @@ pub(crate) fn count_objects(
     let mut census = Census { record, types, memory: process_memory, held, caches, watched };
     // Without some pages the census will be dropped.
     if let Some(leaks) = leaks.filter(|_| !memory.has_missed()) {
-        track_leaks(&heap, walked, leaks, &census, context.at, threads)?;
+        track_leaks(&heap, walked, leaks, &census, (context.at, context.descriptors.as_ref()), threads)?;
     }
     census.record.duration_seconds = Some(context.begun.elapsed().as_secs_f64());
     Ok(census)
@@ -213,7 +220,7 @@ fn track_leaks<M: Memory>(
     walked: HeapWalk,
     leaks: &mut LeakTracker,
     census: &Census,
-    at: Instant,
+    (at, descriptors): (Instant, Option<&BTreeSet<u32>>),
     threads: usize,
 ) -> Result<(), Error> {
     let graph = ObjectGraph::read(heap, &walked, threads)?;
@@ -235,6 +242,7 @@ fn track_leaks<M: Memory>(
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
         unread_frames_of: census.record.coverage.as_ref().map(|of| &*of.unread_frames_of).unwrap_or_default(),
         switches: &switches.collect(),
+        descriptors,
         stopped: census.record.method == Some(CaptureMethod::Stopped),
     };
     let before = heap.memory.is_partial().then(|| leaks.checkpoint());
@@ -275,6 +283,7 @@ fn analyze_references<M: Memory>(
     now: Option<ClockReadings>,
     options: &CensusOptions,
     kept: &[(Range<Addr>, u64)],
+    descriptors: Option<&BTreeSet<u32>>,
     threads: usize,
 ) -> Result<(Option<HolderSummary>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (options.holders.as_ref(), options.caches);
@@ -291,8 +300,10 @@ fn analyze_references<M: Memory>(
     if let Some(to) = export_to {
         export_objects(heap, &holders, tree.as_ref(), to)?;
     }
-    let held = holding
-        .map(|holding| summarize_holders(heap, &holders, retained.as_ref(), tree.as_ref(), holding, kept));
+    let held = holding.map(|holding| HolderSummary {
+        descriptors: descriptors.map(|open| sum_descriptors(heap, &holders, open)),
+        ..summarize_holders(heap, &holders, retained.as_ref(), tree.as_ref(), holding, kept)
+    });
     let caches = caching
         .zip(retained.as_ref())
         .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));

@@ -126,6 +126,7 @@ impl CensusRecorder {
             paths: held.map(|held| held.whys.iter().flat_map(path_totals).collect()),
             object_samples: held.map(|held| held.samples.clone()),
             heap_tree: held.and_then(|held| held.tree.clone()),
+            fd_holders: held.and_then(|held| held.descriptors.clone()),
             memory: census
                 .memory
                 .as_ref()

@@ -4,6 +4,7 @@
 //! cache of a function. An *owner* is the nearest named thing above an object: the instance of a class of the program that it is a part of,
 //! or else the holder. So a dict is not just a dict.
 
+pub mod descriptors;
 pub mod heap_tree;
 pub mod object_samples;
 pub mod path_search;

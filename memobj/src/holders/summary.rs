@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use common::record::{HeapNode, ObjectSample, PinnedHolder, UnreachableTotal};
+use common::record::{DescriptorTotal, HeapNode, ObjectSample, PinnedHolder, UnreachableTotal};
 
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::ObjectCount;
@@ -48,6 +48,8 @@ pub struct HolderSummary {
     pub missing_types: Vec<MissingType>,
     /// A sample of the objects.
     pub samples: Vec<ObjectSample>,
+    /// The objects with open file descriptors, by holder and type; `None` if these are not known.
+    pub descriptors: Option<Vec<DescriptorTotal>>,
 }
 
 /// A requested type without objects.
@@ -109,6 +111,7 @@ pub fn summarize_holders<M: Memory>(
         whys,
         missing_types,
         samples: sample_objects(holders),
+        descriptors: None,
     }
 }
 

@@ -152,6 +152,8 @@ impl LeakFinder<'_, '_> {
             removers: Vec::new(),
             callers: Vec::new(),
             sleeping_remover: None,
+            fds: 0,
+            added_fds: 0,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {

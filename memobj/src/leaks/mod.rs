@@ -14,6 +14,7 @@ pub mod trend;
 mod bounded;
 mod container_owner;
 mod describe;
+mod descriptors;
 mod entries;
 mod entry_code;
 mod find;
@@ -25,13 +26,14 @@ mod side_effects;
 mod sleepers;
 mod threads;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use additions::AdditionWatch;
 use common::record::{CensusTotals, CodeLine, Leak, LeakVerdict, LeaksRecord};
 use container_owner::ContainerOwner;
+use descriptors::DescriptorHistory;
 use find::Candidate;
 use history::History;
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet};
@@ -82,6 +84,8 @@ pub struct ProcessContext<'a> {
     pub switches: &'a BTreeMap<u64, u64>,
     /// Whether its threads were stopped.
     pub stopped: bool,
+    /// Its open file descriptors, if known.
+    pub descriptors: Option<&'a BTreeSet<u32>>,
 }
 
 /// Finds the leaks of one process: owns everything that is kept from one census to the next.
@@ -96,6 +100,7 @@ pub struct LeakTracker {
     /// Threads that run Python, in each census.
     threads: Vec<u64>,
     switches: ThreadSwitches,
+    descriptors: DescriptorHistory,
     first_account: Option<Account>,
     report: LeaksRecord,
     watchable: Watchable,
@@ -246,6 +251,7 @@ impl LeakTracker {
             at.and_then(|at| names.entries(at)).unwrap_or(0)
         });
         self.switches.add(context.switches, self.first.is_none(), context.stopped);
+        self.descriptors.add(python, holders, &ids, context.descriptors);
         let first = *self.first.get_or_insert(context.at);
         self.moments.push(context.at.saturating_duration_since(first).as_secs_f64());
         let mut total = ObjectCount::default();
@@ -307,6 +313,7 @@ impl LeakTracker {
             rss: self.rss.clone(),
             threads: self.threads.clone(),
             switches: self.switches.clone(),
+            descriptors: self.descriptors.clone(),
             first_account: self.first_account.clone(),
             report: self.report.clone(),
             watchable: self.watchable.clone(),
@@ -375,7 +382,11 @@ impl LeakTracker {
                 sleepers::sleeping_lines(names, holders, generations, &self.switches, self.moments.len());
         }
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
-            found.into_iter().map(|candidate| candidate.leak).collect()
+            let with_descriptors = |Candidate { leak, places, .. }: Candidate| {
+                let (fds, added_fds) = self.descriptors.of_places(&places);
+                Leak { fds, added_fds, ..leak }
+            };
+            found.into_iter().map(with_descriptors).collect()
         };
         let (filling, slowing, leaks) = (leaks_of(filling), leaks_of(slowing), leaks_of(found));
         let memory_leaks = memory.as_ref().is_some_and(|memory| memory.is_leak);
@@ -410,6 +421,7 @@ impl LeakTracker {
                 .map(|account| rows::without_small_files(&account.rows, account.rss_bytes))
                 .unwrap_or_default(),
             memobj_version: self.report.memobj_version.take(),
+            fds: self.descriptors.growth(),
             ..LeaksRecord::default()
         };
         // A slow leak is added to a few times between the censuses.

@@ -1,8 +1,8 @@
 //! The verdict on leaks.
 
 use common::record::{
-    AddingLine, Additions, CensusTotals, CodeLine, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRow,
-    MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
+    AddingLine, Additions, CensusTotals, CodeLine, DescriptorGrowth, Leak, LeakVerdict, LeaksRecord,
+    MemoryGrowth, MemoryRow, MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 
 use super::{Fill, header};
@@ -55,7 +55,13 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
             swap_bytes: 4096,
         }],
         memobj_version: fill.of("0.1.0".into()),
+        fds: fill.of(descriptor_growth()),
     }
+}
+
+/// Open file descriptors at two moments.
+pub fn descriptor_growth() -> DescriptorGrowth {
+    DescriptorGrowth { first_count: 20, last_count: 120, first_object_count: 15, last_object_count: 115 }
 }
 
 /// The totals of a census.
@@ -123,6 +129,8 @@ pub fn leak(fill: Fill) -> Leak {
             file: "bot.py".into(),
             line: fill.of(64),
         }),
+        fds: 1000,
+        added_fds: 100,
     }
 }
 

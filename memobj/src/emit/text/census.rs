@@ -42,7 +42,7 @@ impl CensusView<'_> {
             lines.extend(super::caches::lines(caches, self.caches, self.limit));
         }
         if let Some(held) = &self.census.held {
-            lines.extend(super::holders::lines(held, self.summary.total, self.limit));
+            lines.extend(super::holders::lines(held, self.summary.total, self.record.fds, self.limit));
         }
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());

@@ -1,13 +1,13 @@
 //! The part of a census's text that shows who holds the objects.
 
 use common::columns::{Cell, Tone};
-use common::record::Liveness;
+use common::record::{DescriptorTotal, Liveness};
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{counted, thousands};
 
 use super::packages::packages;
-use super::tables::{ANY_WIDTH, bytes, cut, name_cell, object_table, share_cell, table, titled_table};
+use super::tables::{ANY_WIDTH, bytes, cut, more, name_cell, object_table, share_cell, table, titled_table};
 use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
 use crate::object_sum::{ObjectSum, SummaryRow};
@@ -15,8 +15,9 @@ use crate::object_sum::{ObjectSum, SummaryRow};
 /// Paths to the objects of a type that are shown.
 const MAX_PATHS: usize = 10;
 
-/// The tables, those that were asked for by name first. Together they have about twice `limit` rows.
-pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec<Line> {
+/// The tables, those that were asked for by name first. Together they have about twice `limit` rows. `fds` is the number of the
+/// process's open file descriptors.
+pub(super) fn lines(held: &HolderSummary, total: ObjectSum, fds: Option<u64>, limit: usize) -> Vec<Line> {
     let (half, quarter) = (limit.div_ceil(2), limit.div_ceil(4));
     let mut lines: Vec<Line> = held.whys.iter().flat_map(paths).collect();
     lines.extend(rows("holders", "HOLDER", &held.holders, total, half));
@@ -24,8 +25,33 @@ pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec
     let columns = ("RETAINED", retained_bytes as fn(_) -> _);
     lines.extend(packages("packages of owners", &held.modules, total.size_bytes, quarter, columns));
     lines.extend(retained(held, total, half));
+    lines.extend(descriptor_rows(held, fds, quarter));
     lines.extend(unreachable_rows(held, quarter));
     lines
+}
+
+/// The open file descriptors of objects.
+fn descriptor_rows(held: &HolderSummary, fds: Option<u64>, limit: usize) -> Vec<Line> {
+    let (Some(rows), Some(fds)) = (&held.descriptors, fds) else { return Vec::new() };
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let sum = |rows: &[DescriptorTotal]| rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.count));
+    let mut table = table(&["COUNT"], &[("TYPE", 24), ("HOLDER", ANY_WIDTH)]);
+    let (shown, others) = cut(rows, limit);
+    for row in shown {
+        table.push([Cell::plain(thousands(row.count)), name_cell(&row.name), name_cell(&row.holder)]);
+    }
+    if !others.is_empty() {
+        let rest = Cell::new(Tone::Dim, more(others.len()));
+        table.push([Cell::plain(thousands(sum(others))), rest, Cell::default()]);
+    }
+    let title = format!(
+        "open file descriptors ({} of {} belong to Python objects)",
+        thousands(sum(rows)),
+        thousands(fds)
+    );
+    titled_table(&title, table)
 }
 
 /// The paths to the objects of a type.
@@ -116,7 +142,7 @@ mod tests {
     fn text(held: &HolderSummary, limit: usize) -> String {
         let total = ObjectSum { count: 100, size_bytes: 4096, ..ObjectSum::NONE };
         let mut text = String::new();
-        for line in lines(held, total, limit) {
+        for line in lines(held, total, Some(12), limit) {
             line.write(Style { colour: false, width: None }, &mut text);
         }
         text
@@ -147,6 +173,27 @@ mod tests {
         assert!(shown.contains("100  4.00 KiB  100.0 %  app.Session"), "{shown}");
         assert!(shown.contains("unreachable (7 objects)") && shown.contains("garbage  app.Node"), "{shown}");
         assert!(!shown.contains("freed without the type"), "{shown}");
+    }
+
+    #[test]
+    fn descriptor_table_sums_the_rest() {
+        let row = |holder: &str, name: &str, count| DescriptorTotal {
+            holder: holder.into(),
+            name: name.into(),
+            count,
+        };
+        let descriptors = vec![
+            row("app.connections", "socket.socket", 7),
+            row("app.log", "_io.FileIO", 1),
+            row("app.loop", "select.epoll", 1),
+        ];
+        let held = HolderSummary { descriptors: Some(descriptors), ..HolderSummary::default() };
+        let shown = text(&held, 4);
+        assert!(shown.contains("open file descriptors (9 of 12 belong to Python objects)"), "{shown}");
+        assert!(shown.contains("7  socket.socket  app.connections\n"), "{shown}");
+        assert!(shown.contains("2  … 2 more"), "{shown}");
+        let none = HolderSummary { descriptors: Some(Vec::new()), ..HolderSummary::default() };
+        assert!(!text(&none, 4).contains("file descriptors"));
     }
 
     #[test]
