@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -237,4 +238,78 @@ fn snapshot_precedes_the_oom_kill() {
     let types = run.records()[0]["types"].as_array().unwrap().clone();
     let held = types.iter().find(|row| row["type"] == "__main__.Held").unwrap();
     assert!(held["count"].as_u64() >= Some(100), "{held}");
+}
+
+/// Reads pages of the file `argv[1]` at random with eight threads, once it has written `argv[2]` MiB to it: more than its memory limit, so
+/// that it reads the same pages from the disk again and again.
+const THRASHES: &str = "
+import os, random, sys, threading, time
+mib = int(sys.argv[2])
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+for _ in range(mib): os.write(file, bytes(1 << 20))
+os.fsync(file)
+os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+def read():
+    while True: os.pread(file, 4096, random.randrange(mib << 8) << 12)
+for _ in range(8): threading.Thread(target=read, daemon=True).start()
+print('ready', flush=True)
+time.sleep(600)
+";
+
+/// The share of the last ten seconds in which tasks of a group waited for memory, by the kernel; of the machine, if it has no group's.
+fn kernel_pressure(group: &Group) -> Option<f64> {
+    let text = fs::read_to_string(group.0.join("memory.pressure"))
+        .or_else(|_| fs::read_to_string("/proc/pressure/memory"))
+        .ok()?;
+    let some = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
+    some.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn memory_pressure_fires() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let group = match Group::limited(48 << 20) {
+        Ok(group) => group,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    if kernel_pressure(&group).is_none() {
+        crate::skip!("this kernel measures no memory pressure");
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // The pages of the file count for the group of the first process that has them.
+    let begin = "echo $$ > \"$1\" && shift && exec \"$@\"";
+    let mut target = Tool::new("sh")
+        .args(["-c", begin, "sh"])
+        .arg(group.0.join("cgroup.procs"))
+        .arg(&python.path)
+        .args(["-I", "-S", "-c", THRASHES])
+        .arg(folder.path().join("file"))
+        .arg("192")
+        .start();
+    let log = folder.path().join("log.jsonl");
+    let command = "echo $MEMMON_CONDITION {pid}";
+    let watching = memmon(target.pid(), &["-i", "200ms", "--at", "pressure:0.5%", "--run", command, "-o"])
+        .arg(&log)
+        .start();
+    target.wait_line("ready");
+    let begun = Instant::now();
+    while kernel_pressure(&group).is_some_and(|percent| percent < 1.0) && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let pressure = kernel_pressure(&group).unwrap_or_default();
+    if pressure < 1.0 {
+        crate::skip!("the disk of this machine is so fast that reading again is no pressure: {pressure} %");
+    }
+    wait_until(PATIENCE, "the end of the command", || watching.err().contains("exit status: 0"));
+    watching.signal(Signal::INT);
+    let run = watching.finish(PATIENCE).expect_code(0);
+    let crossed = &crossings(&log)[0];
+    assert_eq!((crossed["metric"].as_str(), crossed.get("value_bytes")), (Some("pressure"), None), "{run}");
+    let [value, limit] = ["value_ratio", "limit_ratio"].map(|field| crossed[field].as_f64().unwrap());
+    assert!(limit == 0.005 && value > limit && value <= 1.0, "{crossed}");
+    let [output] = &outputs(folder.path())[..] else { panic!("{run}") };
+    let said = fs::read_to_string(output).unwrap();
+    assert_eq!(said.trim(), format!("pressure:0.5% {}", target.pid()));
+    target.signal(Signal::KILL);
 }
