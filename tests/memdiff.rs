@@ -1,6 +1,7 @@
 //! The memdiff command: comparisons, verdicts and exit codes.
 
 mod cli_io;
+mod counts;
 mod edge_cases;
 mod golden;
 mod sample_logs;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::record::{LimitKind, SeriesKind, TrendKind, Verdict};
 use common::time::{Span, Stamp};
-use common::units::{Bytes, counted, thousands};
+use common::units::{Bytes, counted, thousands, whole};
 
 use super::key::is_count;
 
@@ -85,7 +85,13 @@ impl Unit {
     }
 
     fn number(&self, bytes: f64) -> String {
-        format!("{:.*}", self.decimals, bytes / self.bytes)
+        let value = bytes / self.bytes;
+        // Only numbers of things become so large.
+        if value.abs() >= 1000.0 {
+            let sign = if value < 0.0 { "-" } else { "" };
+            return format!("{sign}{}", thousands(whole(value.abs().round())));
+        }
+        format!("{value:.*}", self.decimals)
     }
 }
 

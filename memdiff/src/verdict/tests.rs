@@ -70,6 +70,9 @@ fn descriptors_are_judged() {
     assert_eq!(said.subject, "the number of open file descriptors of bot (pid 1)");
     assert!(said.predicate.starts_with("grows by 360.0/h (360.0 to 360.0), 99 % sure"), "{}", said.predicate);
     assert!(said.predicate.ends_with("137 at the end"), "{}", said.predicate);
+    let fast = Verdict { count_per_hour: Some(71_472.4), ..fds.clone() };
+    let said = describe(&fast, fds.to.unwrap());
+    assert!(said.predicate.starts_with("grows by 71,472/h (360.0 to 360.0)"), "{}", said.predicate);
     assert!(is_growing_beyond(fds, &GrowthThreshold::default()), "a threshold of bytes is none of numbers");
     let groups = group_growth(&[fds]);
     assert_eq!((groups.len(), groups[0].cause.kind), (1, SeriesKind::Fds));
