@@ -69,3 +69,38 @@ fn leaking_test_fails_with_its_line() {
     let line = line.lines().position(|line| line.contains("self.history.append")).unwrap() + 1;
     assert!(out.contains(&format!("test_service.py:{line}")), "{out}");
 }
+
+/// Leaks sockets in a list, and descriptors that no object has.
+const OPENS: &str = "
+import os, socket, pytest
+kept = []
+@pytest.mark.no_leak
+def test_sockets(): kept.append(socket.socket())
+@pytest.mark.no_leak
+def test_numbers(): os.open('/dev/null', os.O_RDONLY)
+";
+
+#[test]
+fn open_files_fail_a_test() {
+    let python = match with(&["pytest==9.2.0"], "import pytest") {
+        Ok(python) => python,
+        Err(reason) => crate::skip!("no pytest: {reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test_opens.py"), OPENS).unwrap();
+    std::fs::copy(example("pytest/conftest.py"), folder.path().join("conftest.py")).unwrap();
+    // A slow search would meet a low limit of open files first.
+    let raised = "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"";
+    let pytest = |memobj: &std::path::Path| {
+        let tool = Tool::new("sh").args(["-c", raised, "sh"]).arg(&python);
+        let tool = tool.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).env("MEMOBJ", memobj);
+        tool.dir(folder.path()).limit(LIMIT).run().expect_code(1).out()
+    };
+    let out = pytest(&bin("memobj"));
+    assert!(out.contains("2 failed") && out.contains("leak: open files grow from "), "{out}");
+    assert!(out.contains("test_opens.kept grows") && out.contains("more open files"), "{out}");
+    assert!(out.contains("added by test_sockets, ") && out.contains("test_opens.py:5"), "{out}");
+    let out = pytest("/nowhere/memobj".as_ref());
+    assert!(out.contains("no_leak needs /nowhere/memobj: install it"), "{out}");
+    assert!(!out.contains("Traceback") && !out.contains("During handling"), "{out}");
+}
