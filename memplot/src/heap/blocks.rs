@@ -84,8 +84,12 @@ fn rest(rows: &[MemoryRow], rss_bytes: Option<u64>, heap_bytes: u64) -> Vec<Bloc
         others = others.saturating_add(bytes);
         let name =
             row.detail.as_deref().map_or_else(|| row.kind.to_string().replace('_', " "), str::to_owned);
-        let part = block(BlockKind::Rest, &name, Amount { bytes, objects: 0 }, Vec::new());
-        uses.entry(name_of_use(row.kind)).or_default().push(part);
+        let parts = uses.entry(name_of_use(row.kind)).or_default();
+        // A library has a row for its file and one for its data. Two of one name could not be told apart in a difference.
+        match parts.iter_mut().find(|part| part.name == name) {
+            Some(part) => part.now.bytes = part.now.bytes.saturating_add(bytes),
+            None => parts.push(block(BlockKind::Rest, &name, Amount { bytes, objects: 0 }, Vec::new())),
+        }
     }
     let sum = |parts: &[Block]| parts.iter().map(|part| part.now.bytes).fold(0_u64, u64::saturating_add);
     let mut blocks: Vec<Block> = uses
@@ -148,4 +152,32 @@ pub fn difference(before: Option<&Block>, now: Option<&Block>) -> Option<Block> 
     all.sort_by_cached_key(|part| (part.kind == BlockKind::Omitted, Reverse(part.width())));
     let amount = |of: Option<&Block>| of.map(|of| of.now).unwrap_or_default();
     Some(Block { now: amount(now), before: Some(amount(before)), parts: all, ..either.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_of_one_name_are_one_block() {
+        let row = |kind, private_bytes| MemoryRow {
+            kind,
+            detail: Some("/usr/lib/libx.so".into()),
+            private_bytes,
+            shared_bytes: 0,
+            swap_bytes: 0,
+        };
+        let rows = [row(MemoryKind::File, 4000), row(MemoryKind::Library, 100), row(MemoryKind::Stack, 7)];
+        let made = rest(&rows, None, 0);
+        let files = made.iter().find(|block| block.name == "files and libraries").unwrap();
+        assert_eq!((files.now.bytes, files.parts.len(), files.parts[0].now.bytes), (4100, 1, 4100));
+        assert_eq!(made.len(), 2, "{made:?}");
+        // Without a change nothing grew.
+        let whole = block(BlockKind::Whole, "", Amount { bytes: 4107, objects: 0 }, made);
+        let same = difference(Some(&whole), Some(&whole)).unwrap();
+        let all = same.parts.iter().flat_map(|part| &part.parts).chain(&same.parts);
+        for part in all {
+            assert_eq!(part.before, Some(part.now), "{part:?}");
+        }
+    }
 }
