@@ -13,7 +13,7 @@ Deadlines (`--max-pause 30ms`; the copy takes about as long): how long each paus
     threads   2,000 threads
     quota     memobj in a control group of 5 % of a processor, where one can be made
 
-Ends (`--max-pause 1m`; the copy takes some 100 ms): the time from the attack on memobj during a pause to the moment when the target runs on
+Ends (`--max-pause 1m`; the copy takes some 20 ms): the time from the attack on memobj during a pause to the moment when the target runs on
     STOP, KILL    the signal
     debugger      PTRACE_ATTACH to each thread of memobj, as gdb does
     OOM           the kernel kills memobj, whose control group may have no more memory, where one can be made
@@ -42,7 +42,8 @@ PTRACE_ATTACH, WALL = 16, 0x40000000
 TARGET = r"""
 import ctypes, sys, threading, time
 megabytes, threads, library = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-held = [bytearray(b"x") * (1 << 20) for _ in range(megabytes)]
+# Small objects: the insides of large ones are not copied.
+held = [b"x" * (400 + i % 2) for i in range(2300 * megabytes)]
 threading.stack_size(128 << 10)
 for _ in range(threads):
     threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
@@ -105,7 +106,8 @@ def show(case, times, limit, note=""):
 
 
 def start(options, target, limit, before=None):
-    command = [options.memobj, "-p", str(target.pid), "-i", "10ms", "--max-pause", limit, "--format", "jsonl"]
+    # Pauses do not depend on the priority of the analysis, but the time until the first one does.
+    command = [options.memobj, "-p", str(target.pid), "-i", "10ms", "--nice", "0", "--max-pause", limit, "--format", "jsonl"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=before)
 
 
@@ -184,12 +186,29 @@ class Memory:
                 pass
 
 
+def reap(pid, tids):
+    """Kills a process whose threads we trace, and waits for all of them. The kernel keeps each until its tracer has waited for it, and the main
+    thread until then. `Popen.kill` would take the report of a traced thread that stopped for the end of the process."""
+    os.kill(pid, signal.SIGKILL)
+    left = set(tids)
+    while left:
+        for tid in tuple(left):
+            try:
+                reported, status = os.waitpid(tid, WALL | os.WNOHANG)
+            except ChildProcessError:
+                left.remove(tid)
+                continue
+            if reported and not os.WIFSTOPPED(status):
+                left.remove(tid)
+        time.sleep(LOOK)
+
+
 def ends(options, case):
     libc = ctypes.CDLL(None, use_errno=True)
     memory = Memory() if case == "OOM" else None
     if memory and memory.group is None:
         return show(case, [], 0, "no control group can be made here")
-    target = Target(options.python, 4 * options.megabytes)
+    target = Target(options.python, options.megabytes)
     times, missed, end = [], 0, time.monotonic() + options.limit
     while len(times) < options.tries and time.monotonic() < end:
         memobj = start(options, target, "1m", memory and memory.enter)
@@ -199,7 +218,7 @@ def ends(options, case):
             memobj.wait()
             continue
         # The later the attack, the less memory memobj still needs.
-        time.sleep(0 if memory else 0.001 * (len(times) % 20))
+        time.sleep(0 if memory else 0.001 * (len(times) % 10))
         was_held, at = target.is_held(), time.monotonic()
         if case == "debugger":
             tids = [int(tid) for tid in os.listdir(f"/proc/{memobj.pid}/task")]
@@ -218,14 +237,10 @@ def ends(options, case):
             times.append(30)
         else:
             missed += 1
-        memobj.kill()
         if case == "debugger":
-            for tid in tids:
-                try:
-                    # It has been killed, or will not be: do not wait for ever.
-                    os.waitpid(tid, WALL | os.WNOHANG)
-                except ChildProcessError:
-                    pass
+            reap(memobj.pid, tids)
+        else:
+            memobj.kill()
         memobj.wait()
     target.end()
     if memory:
