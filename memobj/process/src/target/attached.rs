@@ -166,13 +166,18 @@ impl Target {
 
     fn stop_within(&self, limits: StopLimits) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
-        let page_map = PageMap::open(pid, self.ahead.is_some());
+        let page_map = self.open_page_map();
         let stop = retry_while_traced(pid, || PtraceStop::stop(pid, Choice::All, limits.stop, limits.pause))
             .map_err(|error| self.stop_error(error, limits.stop))?;
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }
         Ok(StoppedProcess { stop, source: self.open_source(page_map)? })
+    }
+
+    /// Before a pause: its buffer is allocated and written to.
+    pub(super) fn open_page_map(&self) -> PageMap {
+        PageMap::open(self.info.id.pid, self.ahead.is_some())
     }
 
     /// Opened again for each copy: a file opened earlier may be the memory of a former program.
@@ -315,7 +320,7 @@ impl Target {
         is_wanted: impl Fn(&Mapping) -> bool,
         mut each: impl FnMut(OwnPages),
     ) {
-        let mut page_map = PageMap::open(self.info.id.pid, self.ahead.is_some());
+        let mut page_map = self.open_page_map();
         for mapping in self.copied_mappings().filter(|mapping| is_wanted(mapping)) {
             for part in choice.wanted(&mapping.range) {
                 page_map.scan(mapping, &part, self.files.part(mapping).is_none(), &mut each);

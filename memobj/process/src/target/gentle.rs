@@ -119,7 +119,8 @@ impl Target {
         for attempt in 1_u32.. {
             let threads = SleepingThreads::look(self.info.id.pid, &BTreeSet::new(), deadline);
             if let Some(threads) = threads {
-                match self.copy_proven(&threads, buffer, &mut is_consistent, deadline)? {
+                let page_map = self.open_page_map();
+                match self.copy_proven(page_map, &threads, buffer, &mut is_consistent, deadline)? {
                     Ok(proven) => {
                         let copy = CopyInfo { threads: threads.len(), ..CopyInfo::default() };
                         return Ok(Some(self.frozen_proven(proven, copy)));
@@ -197,12 +198,14 @@ impl Target {
         pauses: &mut Pauses,
     ) -> Result<Result<FrozenProcess, Spoilt>, Error> {
         let pid = self.info.id.pid;
+        // Here, because its buffer is allocated and written to.
+        let page_map = self.open_page_map();
         let Moment::Stop(also) = moment else {
             let deadline = Instant::now() + SLEEP_LIMIT + SLOW_COPY;
             let Some(threads) = SleepingThreads::look(pid, &BTreeSet::new(), deadline) else {
                 return Ok(Err(Spoilt::Awake));
             };
-            let proven = self.copy_proven(&threads, buffer, is_consistent, deadline)?;
+            let proven = self.copy_proven(page_map, &threads, buffer, is_consistent, deadline)?;
             return Ok(proven.map(|proven| self.frozen_proven(proven, pauses.copy_info(&threads))));
         };
         let stop = || PtraceStop::stop(pid, Choice::Awake(also.clone()), limits.stop, limits.pause);
@@ -220,7 +223,8 @@ impl Target {
         let (begun, cut_short) = (stop.begun, stop.cut_short);
         let end = begun + limits.pause.unwrap_or(Duration::MAX / 4);
         let threads = SleepingThreads::look(pid, &stop.threads, end);
-        let proven = threads.as_ref().map(|threads| self.copy_proven(threads, buffer, is_consistent, end));
+        let copy = |threads| self.copy_proven(page_map, threads, buffer, is_consistent, end);
+        let proven = threads.as_ref().map(copy);
         let release = stop.release();
         drop(raised);
         *pauses += Pauses { count: 1, total: release.at.saturating_duration_since(begun), cut_short };
@@ -238,6 +242,7 @@ impl Target {
     /// Copies it once, and proves that no thread ran that is not stopped.
     fn copy_proven(
         &self,
+        page_map: PageMap,
         threads: &SleepingThreads,
         buffer: &mut CopyBuffer,
         is_consistent: &mut dyn FnMut(&ProcMem) -> bool,
@@ -246,8 +251,7 @@ impl Target {
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
         }
-        let mut source: CopySource =
-            self.open_source(PageMap::open(self.info.id.pid, self.ahead.is_some()))?;
+        let mut source: CopySource = self.open_source(page_map)?;
         if !is_consistent(source.memory()) {
             return Ok(Err(Spoilt::Inconsistent));
         }
