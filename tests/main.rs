@@ -2,7 +2,7 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `other_users`, `choice` and `hostile` hold that memmon tells the truth,
-//! `arrays` and `heap` that memobj finds in a process what that finds in itself, `additions` and `watch_adds` that it names the lines that add, `caches` and `paths` that it names what the program itself
+//! `arrays`, `multidicts` and `heap` that memobj finds in a process what that finds in itself, `additions` and `watch_adds` that it names the lines that add, `caches` and `paths` that it names what the program itself
 //! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
 //! `exports` and `metrics` that other tools can read what it writes for them, `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found, `packages` that what is shipped works where it is installed.
 #![allow(
@@ -48,6 +48,7 @@ mod logs;
 mod memdiff;
 mod memplot;
 mod metrics;
+mod multidicts;
 mod named_targets;
 mod oracle;
 mod other_users;

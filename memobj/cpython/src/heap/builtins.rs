@@ -205,6 +205,9 @@ macro_rules! builtin_rows {
         /// `numpy.void`: a row of an array, with fields or without.
         NumpyVoid: named ["numpy.void"] ANY,
             sized |o| o.default(), visits unknown, hides read_unvisited_words, holds Other, grows Fixed;
+        /// `multidict.MultiDict`, whose sizes are lower bounds.
+        MultiDict: named ["multidict._multidict.MultiDict"] ANY,
+            sized |o| o.multidict(), visits unknown, hides read_unvisited_words, holds Other, grows Fixed;
     } };
 }
 

@@ -13,6 +13,12 @@ use crate::object::memory_ext::MemoryExt;
 const MAX_FORMATS: u64 = 1 << 20;
 /// Longer than any format or error handler.
 const MAX_STRING: usize = 1 << 20;
+/// Where a multidict has the address of its table of keys, behind the head of an object: since 7.0; before it from Python 3.12 on; and before.
+const MULTIDICT_KEYS: [u32; 3] = [8, 32, 40];
+/// The head of that table. Some versions have a word more.
+const MULTIDICT_HEAD: u64 = 24;
+/// An entry of that table, and one of a compact table (since 7.1), which begins with a pointer, not with a hash.
+const MULTIDICT_ENTRY: (u64, u64) = (32, 16);
 /// Flags of a decimal's digits that are not its own (`MPD_DATAFLAGS` in `mpdecimal.h`).
 const BORROWED_DIGITS: u8 = 32 | 64 | 128;
 
@@ -170,6 +176,39 @@ impl<M: Memory> ObjectSizer<'_, '_, M> {
             _ => self.length_of(self.at)?,
         };
         Ok(self.default()?.saturating_add(value))
+    }
+
+    /// `multidict_sizeof` of multidict 6.5 and newer, a word too low in some versions.
+    pub fn multidict(&self) -> Result<u64, Unreadable> {
+        let head = self.layout.object.size;
+        let mut members = MULTIDICT_KEYS.iter().map(|member| head.saturating_add(*member));
+        let table = members.find_map(|member| {
+            // Behind the end of the object, or no table: another version.
+            let is_in_it = u64::from(member).saturating_add(8) <= self.ty.basicsize;
+            self.multidict_table(self.pointer(member).ok().filter(|_| is_in_it)?)
+        });
+        Ok(self.plus(table.unwrap_or(0)))
+    }
+
+    /// The bytes of a multidict's table of keys; `None` if there is none at `at`.
+    fn multidict_table(&self, at: Addr) -> Option<u64> {
+        let byte = |offset| self.memory.read_byte(at, offset).ok();
+        let (log2_slots, log2_index_bytes, is_compact) = (byte(0)?, byte(1)?, byte(2)? == 1);
+        let entries = 1_u64.checked_shl(log2_slots.into())?.checked_mul(2)? / 3;
+        let (unused, used) = (self.memory.read_word(at, 8).ok()?, self.memory.read_word(at, 16).ok()?);
+        if unused.checked_add(used)? != entries {
+            return None;
+        }
+        // The table of all empty ones is nobody's.
+        if entries == 0 {
+            return Some(0);
+        }
+        let indices = 1_u64.checked_shl(log2_index_bytes.into())?;
+        let first = self.memory.read_word(at.plus(MULTIDICT_HEAD.saturating_add(indices)), 8);
+        let (full, compact) = MULTIDICT_ENTRY;
+        let is_compact = is_compact && first.is_ok_and(|word| word >> 48 == 0);
+        let entry = if is_compact { compact } else { full };
+        Some(MULTIDICT_HEAD.saturating_add(indices).saturating_add(entries.checked_mul(entry)?))
     }
 
     /// Bytes of a C string with its null; 0 if `at` is null.

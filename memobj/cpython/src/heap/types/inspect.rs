@@ -319,6 +319,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
                 {
                     (None, false)
                 }
+                Some(Builtin::MultiDict) => (Some(Builtin::MultiDict), false),
                 Some(sizeof) => (Some(sizeof), exact),
                 None => (None, false),
             };
