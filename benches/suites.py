@@ -35,7 +35,9 @@ MODES = {
 }
 # test_eintr needs `walltime`, which not all versions know by name.
 # Tests of AF_VSOCK wait forever in accept on some virtual machines, also without memobj.
-CHOICE = ["-u", "all,-audio,-gui,-largefile,-network,-urlfetch,-cpu", "-i", "*VSOCK*"]
+# `test_shutdown_deadlock_pickle` waits forever by chance, also without memobj: gh-125451, mended in CPython 3.12.8 and 3.13.1.
+LEFT_OUT = ["-i", "*VSOCK*", "-i", "*test_shutdown_deadlock_pickle*"]
+CHOICE = ["-u", "all,-audio,-gui,-largefile,-network,-urlfetch,-cpu", *LEFT_OUT]
 LIMIT = 900  # seconds for a suite
 
 
