@@ -306,12 +306,13 @@ impl Tracer {
             if lets_go() {
                 return Err(StopError::Timeout(None, Duration::ZERO, 0));
             }
+            // Not before: a thread that takes a processor so soon finds threads in the middle of what they do that sleep a moment later. And
+            // not after: others get the processor as soon as the first thread stops.
+            self.held.get_or_insert_with(priority::raise_to_real_time);
             self.begun.get_or_insert_with(Instant::now);
             for &tid in &fresh {
                 self.interrupt(tid);
             }
-            // Not before: it would find threads in the middle of what they do that sleep a moment later.
-            self.held.get_or_insert_with(priority::raise_to_real_time);
             for &tid in &fresh {
                 self.await_stop(tid)?;
             }
