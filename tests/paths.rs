@@ -53,7 +53,7 @@ const BOUND: &[(&str, &str)] = &[
     ("__main__.later.__context__.args", "InContext"),
     ("logging.root.handlers", "InHandler"),
     ("__main__.copied context variable request", "InCopiedContext"),
-    ("thread MainThread context variable session", "InThreadsContext"),
+    ("context variable session", "InThreadsContext"),
     ("__main__.future._callbacks.args", "InCallback"),
     ("__main__.task._coro local kept", "InTask"),
     ("__main__.done._result", "InResult"),

@@ -13,7 +13,6 @@ import logging
 import os
 import queue
 import sys
-import threading
 import types
 import weakref
 
@@ -151,13 +150,10 @@ def attribute(value, name):
 
 def follow(place):
     """What is at a place, by its name."""
-    owner, found, name = place.partition(" context variable ")
+    owner, found, name = place.rpartition("context variable ")
     if found:
         value = {each.name: each for each in (variable, other)}[name]
-        if owner.startswith("thread "):
-            assert owner == "thread " + threading.current_thread().name, owner
-            return value.get()
-        return follow(owner)[value]
+        return follow(owner.rstrip())[value] if owner else value.get()
     owner, found, name = place.rpartition(" local ")
     if found:
         before, found, function = owner.partition(" frame of ")

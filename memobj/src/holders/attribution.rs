@@ -88,7 +88,7 @@ struct Attribution<'a, 'p, 'm, 'w, M> {
 
 impl Holders<'_> {
     /// Assigns every object.
-    pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>, suspended: &[NodeId]) {
+    pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>, starts: &[NodeId]) {
         let nodes = self.graph.references().nodes();
         let mut attribution = Attribution {
             namer: PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names },
@@ -102,7 +102,7 @@ impl Holders<'_> {
             stack: Vec::new(),
         };
         attribution.owner_rules = attribution.read_owner_rules();
-        attribution.push_roots(suspended);
+        attribution.push_roots(starts);
         while let Some(open) = attribution.stack.pop() {
             attribution.name_children(open);
         }
@@ -155,13 +155,13 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         OwnerRule::Inherited
     }
 
-    /// Names the roots, and the suspended functions that paths begin at.
-    fn push_roots(&mut self, suspended: &[NodeId]) {
+    /// Names the roots, and the suspended functions and contexts that paths begin at.
+    fn push_roots(&mut self, starts: &[NodeId]) {
         let mut roots: Vec<NodeId> =
             self.namer.modules.list().iter().filter_map(|m| self.graph().node(m.at)).collect();
         let modules = roots.len();
         roots.extend(self.graph().root_nodes());
-        roots.extend(suspended);
+        roots.extend(starts);
         let mut open = Vec::new();
         for (number, node) in roots.into_iter().enumerate() {
             if !self.paths.reaches(node) || self.paths.parent(node).is_some() {
@@ -282,7 +282,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 let (text, module) = match (self.attribute_of_class(&open, &part), above) {
                     (Some((text, module)), _) => (text, Some(module)),
                     (None, Some(place)) => {
-                        // Functions, futures and tasks copy contexts: any of them may be on the path.
+                        // Each task copies a context.
                         let text = match &part {
                             NamePart::ContextVariable(name) if open.naming != Naming::Path => {
                                 Arc::clone(name)

@@ -87,7 +87,7 @@ impl<'w> Holders<'w> {
         let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
         let threads = read_thread_names(&mut names, graph.threads());
-        let FoundPaths { paths, suspended, by_calls } =
+        let FoundPaths { paths, starts, by_calls } =
             find_paths(&graph, &modules, &mut names, outlasted_calls);
         let mut found = Self {
             graph,
@@ -99,7 +99,7 @@ impl<'w> Holders<'w> {
             holders: Vec::new(),
             owners: Vec::new(),
         };
-        found.attribute(&mut names, &suspended);
+        found.attribute(&mut names, &starts);
         found
     }
 

@@ -1,12 +1,12 @@
 //! The reported path to each object: the shortest one that says something to the program's author.
 //!
 //! An object has many paths. Those from the program's own modules come first, then those from its running and suspended functions, from
-//! installed packages' functions, from the modules of the standard library, and from its functions and the threads. Last come paths over
+//! installed packages' functions, from the modules of the standard library, from contexts, and from its functions and the threads. Last come paths over
 //! references that bind all objects to each other and explain nothing: an instance to its class, a function to its module, a class to its
 //! bases, a module to its imports.
 //!
-//! An event loop refers to everything that waits; so paths of the program do not lead through it. Neither do paths of calls and of the
-//! standard library lead through a context, before those of threads: what runs or waits in one does not hold the values of its variables.
+//! An event loop refers to everything that waits; so paths of the program do not lead through it. What runs or waits in a context does not
+//! hold the values of its variables: unless an own module holds it, paths begin at the context.
 //!
 //! A census may find a call at work on what something else keeps: the registry of a library, a context variable. So in a series of
 //! censuses, paths of calls do not lead to what another path reached in the census before.
@@ -183,10 +183,11 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
     }
 }
 
-/// The paths to all objects, and the suspended functions that paths begin at.
+/// The paths to all objects.
 pub(super) struct FoundPaths {
     pub paths: ShortestPaths,
-    pub suspended: Vec<NodeId>,
+    /// The suspended functions, and the contexts of context variables, that paths begin at.
+    pub starts: Vec<NodeId>,
     /// What only running and suspended functions hold, and what no path that explains anything reaches.
     pub by_calls: NodeSet,
 }
@@ -272,10 +273,10 @@ pub(super) fn find_paths<M: Memory>(
     let is_no_loop = |to: NodeId| rules.class(to) != NodeClass::EventLoop;
     let is_no_context = |to: NodeId| rules.class(to) != NodeClass::Context;
     let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, is_no_loop(to)));
-    let mut suspended = Vec::new();
+    let mut starts = Vec::new();
     for (node, origin) in find_suspended(&rules, modules, names, &paths) {
         if origin == Origin::Program { &mut program } else { &mut installed }.push(node);
-        suspended.push(node);
+        starts.push(node);
         by_calls.insert(node);
     }
     // What a function only computes with, other paths may name.
@@ -297,14 +298,19 @@ pub(super) fn find_paths<M: Memory>(
         });
     }
     paths.extend(references, &standard, |from, to| follow(from, to, is_no_context(to)));
-    paths.extend(references, &library, |from, to| follow(from, to, true));
+    let is_alive = |node: NodeId| matches!(graph.liveness(node), Liveness::Held | Liveness::Native);
+    let is_start = |&node: &NodeId| !is_no_context(node) && !paths.reaches(node) && is_alive(node);
+    let contexts: Vec<NodeId> = graph.object_nodes().filter(is_start).collect();
+    paths.extend(references, &contexts, |from, to| follow(from, to, true));
+    starts.extend(contexts);
+    paths.extend(references, &library, |from, to| follow(from, to, has_name(from, to)));
     let mut rest = passed_over;
     rest.extend(graph.root_nodes());
     paths.extend(references, &rest, |_, to| {
         by_calls.insert(to);
         true
     });
-    FoundPaths { paths, suspended, by_calls }
+    FoundPaths { paths, starts, by_calls }
 }
 
 /// The suspended functions of the program and of installed packages that their modules do not hold; not those of which there are many.

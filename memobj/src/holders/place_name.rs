@@ -112,6 +112,9 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
         if let Some(module) = self.modules.get(at) {
             return (Arc::clone(&module.name), Some(Arc::clone(&module.name)));
         }
+        if self.graph.type_of(node).is_some_and(is_context) {
+            return ("(contexts)".into(), None);
+        }
         match self.names.suspended(at) {
             Some(of) => (format!("{}()", qualified_name(of.module.as_deref(), &of.name)).into(), of.module),
             None => ("?".into(), None),

@@ -233,11 +233,14 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
         }
         let first = nodes.first().copied().unwrap_or(node);
         let (root, _) = self.namer.root(first);
-        let suspended = self.graph().address(first).and_then(|at| self.namer.names.suspended(at));
+        let address = self.graph().address(first);
+        let suspended = address.and_then(|at| self.namer.names.suspended(at));
         let root = match suspended {
             Some(suspended) => suspended.to_string().into(),
-            None if self.graph().root(first).is_some() => root,
-            None => format!("module {root}").into(),
+            None if address.is_some_and(|at| self.namer.modules.get(at).is_some()) => {
+                format!("module {root}").into()
+            }
+            None => root,
         };
         let mut steps: Vec<PathStep> = Vec::new();
         let mut role = Role::Named;
