@@ -11,7 +11,10 @@ const SLOWDOWN_RATIO: f64 = 0.5;
 /// Growth has ended if the last two steps are less than this share of the mean step.
 const MIN_END_RATIO: f64 = 0.3;
 
-/// The steps between the levels of at most eight segments with equally many points.
+/// Rounding errors of a time are smaller, in segments.
+const GRAIN: f64 = 1e-9;
+
+/// The steps between the levels of at most eight segments of equal time.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LevelSteps(Vec<f64>);
 
@@ -68,11 +71,20 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The points in at most eight segments of about the same length; none is empty.
+/// The points in at most eight segments of equal time, or of equally many points if these come at equal times; none is empty. By time, as
+/// points may be denser at the beginning (file descriptors, PSS): a steady rise would be one great step at the end.
 fn segments(points: &[SeriesPoint]) -> impl Iterator<Item = &[SeriesPoint]> {
-    let count = MAX_SEGMENTS.min(points.len());
-    (0..count)
-        .filter_map(move |index| points.get(points.len() * index / count..points.len() * (index + 1) / count))
+    let (first, last) = (points.first(), points.last());
+    let begin = first.map_or(0.0, |point| point.seconds);
+    let span = last.map_or(0.0, |point| point.seconds) - begin;
+    let length = points.len() as f64;
+    let count = MAX_SEGMENTS.min(points.len()) as f64;
+    let number = move |point: &SeriesPoint| {
+        // Among points at equal times, its number.
+        let index = if span > 0.0 { (point.seconds - begin) / span * (length - 1.0) } else { 0.0 };
+        ((index + 1.0) * count / length - GRAIN).ceil()
+    };
+    points.chunk_by(move |a, b| number(a).total_cmp(&number(b)).is_eq())
 }
 
 #[cfg(test)]
@@ -102,6 +114,33 @@ mod tests {
         assert!(!steps(&[0.0, 3.0, 6.0, 9.0, 9.5, 10.0, 10.5, 11.0]).keep_rising(), "slower");
         assert!(!steps(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0]).keep_rising(), "ended");
         assert!(!steps(&[0.0, 1.0, 1.9, 2.7, 3.4, 4.0, 4.5, 4.9]).keep_rising(), "levels off");
+    }
+
+    #[test]
+    fn dense_points_are_no_more_time() {
+        let early = (0..30_i32).map(|i| f64::from(i) / 10.0);
+        let late = (0..10_i32).map(|i| 3.0 + 2.0 * f64::from(i));
+        let points: Vec<SeriesPoint> = early.chain(late).map(|at| SeriesPoint::exact(at, at)).collect();
+        for steps in [LevelSteps::from_medians(&points), LevelSteps::from_minima(&points)] {
+            assert!(steps.rise_p_value() < 1e-3, "{steps:?}");
+            assert!(steps.keep_rising(), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn points_at_equal_times_are_shared_equally() {
+        for length in 1..40_usize {
+            let points: Vec<SeriesPoint> =
+                (0..length).map(|i| SeriesPoint::exact(0.1 * i as f64, 0.0)).collect();
+            let count = MAX_SEGMENTS.min(length);
+            let ends = (1..=count).map(|i| length * i / count);
+            let mut end = 0;
+            let found = segments(&points).map(|segment| {
+                end += segment.len();
+                end
+            });
+            assert!(found.eq(ends), "{length}");
+        }
     }
 
     #[test]

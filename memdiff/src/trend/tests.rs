@@ -36,6 +36,18 @@ fn line_grows_at_its_slope() {
 }
 
 #[test]
+fn line_grows_though_points_get_rare() {
+    for (dense, late) in (5..8).map(|late| (10, late)).chain((5..9).map(|late| (20, late))) {
+        let mut series = SampledSeries::new();
+        let early = (0..dense).map(|i| 0.1 * f64::from(i));
+        let times = early.chain((0..late).map(|i| 0.1 * f64::from(dense) + 4.0 * f64::from(i)));
+        times.for_each(|at| series.push(at, 1e8 + 1e6 * at));
+        let estimate = series.estimate_trend();
+        assert_eq!(estimate.kind, TrendKind::Growing, "{dense}, {late}: {estimate:?}");
+    }
+}
+
+#[test]
 fn flat_is_steady_falling_shrinks() {
     let steady = judged((0..100).map(|_| 5e7));
     assert_eq!((steady.kind, steady.line.unwrap().slope.per_second), (TrendKind::Steady, 0.0));
