@@ -2,8 +2,9 @@
 
 use super::Block;
 
-/// The height of a level, in pixels.
-const ROW: f64 = 21.0;
+/// The heights that a level may have, in pixels: for one line of text, and for two with some space.
+const LEAST_ROW: f64 = 21.0;
+const GREATEST_ROW: f64 = 42.0;
 /// A block narrower than this is not drawn: it would be less than the line around it.
 const NARROWEST: f64 = 1.0;
 
@@ -47,8 +48,11 @@ impl<'a> Placed<'a> {
 
 /// Places the blocks, each before those below it. Also returns the number of those for which the area is not high enough.
 pub(super) fn icicle(root: &Block, area: Area) -> (Vec<Placed<'_>>, usize) {
+    let scale = area.width / root.width().max(1) as f64;
+    let row = area.height / levels(root, scale, area.height / LEAST_ROW).max(1.0);
     let mut icicle = Icicle {
-        scale: area.width / root.width().max(1) as f64,
+        scale,
+        row: row.clamp(LEAST_ROW, GREATEST_ROW),
         bottom: area.y + area.height,
         placed: Vec::new(),
         too_deep: 0,
@@ -57,9 +61,19 @@ pub(super) fn icicle(root: &Block, area: Area) -> (Vec<Placed<'_>>, usize) {
     (icicle.placed, icicle.too_deep)
 }
 
+/// The number of levels that are drawn, at most about `most`.
+fn levels(block: &Block, scale: f64, most: f64) -> f64 {
+    if block.width() as f64 * scale < NARROWEST || most <= 0.0 {
+        return 0.0;
+    }
+    1.0 + block.parts.iter().map(|part| levels(part, scale, most - 1.0)).fold(0.0, f64::max)
+}
+
 struct Icicle<'a> {
     /// Pixels of a byte.
     scale: f64,
+    /// The height of a level.
+    row: f64,
     bottom: f64,
     placed: Vec<Placed<'a>>,
     too_deep: usize,
@@ -71,15 +85,16 @@ impl<'a> Icicle<'a> {
         if width < NARROWEST {
             return;
         }
-        if y + ROW > self.bottom {
+        // Rounding must not cost the last level.
+        if y + self.row > self.bottom + 0.01 {
             self.too_deep = self.too_deep.saturating_add(1);
             return;
         }
-        let placed = Placed::new(block, Area { x, y, width, height: ROW }, ROW, above);
+        let placed = Placed::new(block, Area { x, y, width, height: self.row }, self.row, above);
         self.placed.push(placed.clone());
         let mut at = x;
         for part in &block.parts {
-            self.place(part, (at, y + ROW), Some(&placed));
+            self.place(part, (at, y + self.row), Some(&placed));
             at += part.width() as f64 * self.scale;
         }
     }

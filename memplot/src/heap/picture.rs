@@ -21,7 +21,9 @@ const SIZES: [f64; 3] = [20.0, 13.0, 11.0];
 const WITH_NAME: f64 = 24.0;
 /// From the top of a block to the base of its name, and from there to that of its size.
 const FIRST_LINE: f64 = 14.3;
-const NEXT_LINE: f64 = 14.0;
+const NEXT_LINE: f64 = 12.5;
+/// From the base of the last line to the end of its letters.
+const DESCENT: f64 = 3.0;
 /// The fewest letters of a name that is cut.
 const LEAST_LETTERS: usize = 6;
 /// The width of the line between two blocks.
@@ -134,7 +136,7 @@ impl Picture<'_> {
         let is_readable = fits || name == block.label || name.chars().count() >= LEAST_LETTERS;
         if is_readable && label_height >= FIRST_LINE {
             self.text((area.x + 4.0, base), SIZES[2], "t", TEXT, &name);
-            if !fits && label_height >= FIRST_LINE + NEXT_LINE && width(&size, SIZES[2]) <= room {
+            if !fits && label_height >= FIRST_LINE + NEXT_LINE + DESCENT && width(&size, SIZES[2]) <= room {
                 self.text((area.x + 4.0, base + NEXT_LINE), SIZES[2], "t", TEXT, &size);
             }
         }
