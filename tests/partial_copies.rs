@@ -29,6 +29,11 @@ fn comparable(mut census: Census) -> Census {
     let record = &mut census.record;
     (record.duration_seconds, record.pause_seconds, record.attempts) = (None, None, None);
     (record.method, record.live_reason, record.interrupted_calls) = (None, None, None);
+    // They are no part of a copy.
+    (record.fds, record.fd_holders) = (None, None);
+    if let Some(held) = &mut census.held {
+        held.descriptors = None;
+    }
     // The kernel corrects its counter of resident pages late.
     record.rss_bytes = None;
     let rows = census.memory.iter_mut().flat_map(|memory| &mut memory.account.rows);

@@ -274,13 +274,14 @@ while True: pass
 
 #[test]
 fn record_says_that_waiting_threads_were_interrupted() {
-    // Threads that wake every 5 ms in a call that a stop ends early, and memory for whose copy that does not suffice: one of them wakes.
+    // Threads that wake every 5 ms in a call that a stop ends early, and so many small objects that one of them wakes during each copy. Large
+    // ones are not copied.
     const PROGRAM: &str = "
 import select, sys, threading
 def wake():
     poll = select.epoll()
     while True: poll.poll(0.005)
-data = [bytes(range(256)) * 4096 for _ in range(100)]
+data = [[number] for number in range(800_000)]
 for _ in range(8): threading.Thread(target=wake, daemon=True).start()
 print('ready', flush=True)
 sys.stdin.read()
