@@ -274,14 +274,14 @@ while True: pass
 
 #[test]
 fn record_says_that_waiting_threads_were_interrupted() {
-    // Threads that wake every 5 ms in a call that a stop ends early, and so many small objects that one of them wakes during each copy. Large
+    // Threads that wake every 2 ms in a call that a stop ends early, and so many small objects that one of them wakes during each copy. Large
     // ones are not copied.
     const PROGRAM: &str = "
 import select, sys, threading
 def wake():
     poll = select.epoll()
-    while True: poll.poll(0.005)
-data = [[number] for number in range(800_000)]
+    while True: poll.poll(0.002)
+data = [[number] for number in range(250_000)]
 for _ in range(8): threading.Thread(target=wake, daemon=True).start()
 print('ready', flush=True)
 sys.stdin.read()
