@@ -15,7 +15,7 @@ use crate::support::{Tool, workspace};
 const VERSIONS: [&str; 2] = ["numpy==1.26.4", "numpy==2.2.6"];
 
 /// Of each type, by its full name: how many, their bytes, and whether that is exact.
-fn types(census: &Census) -> BTreeMap<String, (u64, u64, bool)> {
+pub fn types(census: &Census) -> BTreeMap<String, (u64, u64, bool)> {
     let mut types = BTreeMap::new();
     for of in &census.types {
         let name = format!("{}.{}", of.module, of.qualname);

@@ -111,7 +111,7 @@ fn leaked_sockets_name_holder_and_line() {
 }
 
 #[test]
-fn numbers_without_objects_are_told() {
+fn numbers_without_objects_are_counted() {
     let Some(interpreter) = interpreters().last() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, Some("numbers"));
     let text = memobj(&target, &["--leaks", "--count", "4", "-i", "0.5", "--format", "text"]).run();

@@ -24,15 +24,13 @@ use memobj_process::memory::{AnyMemory, CopyBuffer, Memory, ProcMem};
 use memobj_process::snapshot;
 use memobj_process::target::{FrozenProcess, MAX_STOPS, Pauses, STOP_LIMIT, StopLimits, Target, core_file};
 
-use crate::arguments::read_arguments;
 use crate::census::Census;
-use crate::census::clock::{clocks_at, read_clocks};
+use crate::census::clock::clocks_at;
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
 use crate::live_count::{NoCopy, count_live};
 use crate::low_priority::at_low_priority;
-use crate::open_descriptors::read_open_descriptors;
 use crate::partial_copy::KnownPages;
 use crate::watch::holder::WatchedHolder;
 use crate::watch::watch_writes;
@@ -394,7 +392,6 @@ impl Capturer {
     ) -> Result<Census, Error> {
         let age = still.at.and_then(|at| at.elapsed().ok()).unwrap_or_default();
         let at = Instant::now().checked_sub(age).unwrap_or(context.begun);
-        let wants_holders = options.holders.is_some() || leaks.is_some();
         let census = at_low_priority(options, || {
             let runtime = python.read(&still.memory)?;
             if let Some(path) = &options.save {
@@ -405,10 +402,7 @@ impl Capturer {
                 at,
                 lost_pages: still.copy.lost_pages,
                 residence: still.residence.as_ref().filter(|_| options.memory),
-                clocks: Some(read_clocks(still.info.id)),
-                cmdline: options.cmdline.then(|| read_arguments(still.info.id.pid)).flatten(),
-                descriptors: wants_holders.then(|| read_open_descriptors(still.info.id.pid)).flatten(),
-                ..context
+                ..context.with_process(still.info.id, options, leaks.is_some())
             };
             let memory = AnyMemory::Frozen(&still.memory);
             count_objects(&memory, &still.info, python, runtime, context, options, leaks)

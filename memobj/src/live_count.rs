@@ -11,13 +11,10 @@ use memobj_process::info::ProcessSource as _;
 use memobj_process::memory::{AnyMemory, CopyBuffer, Memory};
 use memobj_process::target::Target;
 
-use crate::arguments::read_arguments;
 use crate::census::Census;
-use crate::census::clock::read_clocks;
 use crate::census::count::{CaptureContext, count_objects};
 use crate::config::CensusOptions;
 use crate::leaks::LeakTracker;
-use crate::open_descriptors::read_open_descriptors;
 
 /// Bytes of a running process that are kept while it is read; the rest is read again.
 const LIVE_CACHE: u64 = 256 << 20;
@@ -46,15 +43,12 @@ pub(crate) fn count_live(
     begun: Instant,
 ) -> Result<Census, Error> {
     let id = target.info().id;
-    let wants_holders = options.holders.is_some() || leaks.is_some();
+    let searches_leaks = leaks.is_some();
     let context = || CaptureContext {
         at: Instant::now(),
-        clocks: Some(read_clocks(id)),
-        cmdline: options.cmdline.then(|| read_arguments(id.pid)).flatten(),
-        descriptors: wants_holders.then(|| read_open_descriptors(id.pid)).flatten(),
         live_reason: Some(reason),
         pause: (!paused.is_zero()).then_some(paused),
-        ..CaptureContext::new(CaptureMethod::Live, begun)
+        ..CaptureContext::new(CaptureMethod::Live, begun).with_process(id, options, searches_leaks)
     };
     // Who asks for no copy wants to spare the memory.
     if !matches!(reason, LiveReason::Asked | LiveReason::Memory) {

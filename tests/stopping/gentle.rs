@@ -274,8 +274,8 @@ while True: pass
 
 #[test]
 fn record_says_that_waiting_threads_were_interrupted() {
-    // Threads that wake every 2 ms in a call that a stop ends early, and so many small objects that one of them wakes during each copy. Large
-    // ones are not copied.
+    // Each thread waits in a call that a stop ends early, and wakes every 2 ms. Small objects are copied, large ones are not: with so many of
+    // them, a thread wakes during each copy.
     const PROGRAM: &str = "
 import select, sys, threading
 def wake():

@@ -9,14 +9,14 @@ use super::sentence::Sentence;
 /// The growth that is worth a sentence.
 const MIN_GROWTH: u64 = 4;
 
-/// By how much the number of open file descriptors grew, unless a leak of objects tells of all of it.
+/// By how much the number of open file descriptors grew, unless the leaks of objects explain all of it.
 pub(super) fn descriptor_growth(record: &LeaksRecord) -> Option<Sentence> {
     let DescriptorGrowth { first_count, last_count, first_object_count, last_object_count } = record.fds?;
     let grown = last_count.checked_sub(first_count).filter(|&grown| grown >= MIN_GROWTH)?;
     let of_objects = last_object_count.saturating_sub(first_object_count).min(grown);
-    let told = record.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.added_fds));
+    let explained = record.leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.added_fds));
     let others = grown.saturating_sub(of_objects);
-    if others < MIN_GROWTH && told.saturating_add(MIN_GROWTH) > grown {
+    if others < MIN_GROWTH && explained.saturating_add(MIN_GROWTH) > grown {
         return None;
     }
     let mut text = format!("grew from {} to {}", thousands(first_count), thousands(last_count));
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn only_growth_beside_leaks_is_told() {
+    fn growth_beside_leaks_has_a_sentence() {
         let text = |record: &LeaksRecord| descriptor_growth(record).map(|sentence| sentence.text);
         assert_eq!(text(&record(10, 13, 2)), None, "too little");
         let unowned = text(&record(10, 1100, 2)).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use common::process::ProcessId;
 use common::record::{
     Allocator, CaptureMethod, CensusRecord, Coverage, GcState, LiveReason, PythonBuild, Scope,
 };
@@ -25,11 +26,13 @@ use memobj_process::memory::{AnyMemory, Memory};
 use memobj_process::residence::Residence;
 use memobj_process::target::{Pauses, thread_switches};
 
+use super::clock::read_clocks;
 use super::collector::read_collector;
 use super::threads::read_threads;
 use super::{Census, unread_frames};
 use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
+use crate::arguments::read_arguments;
 use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::CensusOptions;
 use crate::export::{export_objects, export_types};
@@ -42,6 +45,7 @@ use crate::leaks::{LeakTracker, ProcessContext};
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 use crate::object_sum::TypeCount;
+use crate::open_descriptors::read_open_descriptors;
 use crate::watch::holder::{WatchedHolder, find_holder};
 
 /// Bytes of memory per thread.
@@ -103,6 +107,17 @@ impl CaptureContext<'_> {
             descriptors: None,
         }
     }
+
+    /// With what the kernel says of the process now, as far as a census with these options, or a search for leaks, wants it.
+    pub fn with_process(self, id: ProcessId, options: &CensusOptions, searches_leaks: bool) -> Self {
+        let wants_holders = options.holders.is_some() || searches_leaks;
+        Self {
+            clocks: Some(read_clocks(id)),
+            cmdline: options.cmdline.then(|| read_arguments(id.pid)).flatten(),
+            descriptors: wants_holders.then(|| read_open_descriptors(id.pid)).flatten(),
+            ..self
+        }
+    }
 }
 
 /// Counts the objects in a memory; with `leaks` they are compared with those of the censuses before.
@@ -111,7 +126,7 @@ pub(crate) fn count_objects(
     facts: &ProcessInfo,
     python: &DetectedPython,
     runtime: Runtime,
-    context: CaptureContext<'_>,
+    mut context: CaptureContext<'_>,
     options: &CensusOptions,
     leaks: Option<&mut LeakTracker>,
 ) -> Result<Census, Error> {
@@ -135,9 +150,7 @@ pub(crate) fn count_objects(
     };
     let malloc = process_memory.as_ref().and_then(|of| of.account.malloc_coverage());
     let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
-    let descriptors = context.descriptors.as_ref();
-    let (held, caches) =
-        analyze_references(&heap, &walked, context.clocks, options, kept, descriptors, threads)?;
+    let (held, caches) = analyze_references(&heap, &walked, &context, options, kept, threads)?;
     let watched = options.watch.as_ref().map(|name| find_watched(&heap, &walked, name, threads));
     let objects = Objects::new(memory, layout);
     let tasks: Vec<u64> =
@@ -156,7 +169,7 @@ pub(crate) fn count_objects(
         pid: facts.id.pid,
         start_ticks: (facts.id.start != 0).then_some(facts.id.start),
         name: (!facts.name.is_empty()).then(|| facts.name.as_str().into()),
-        cmdline: context.cmdline.map(Arc::from),
+        cmdline: context.cmdline.take().map(Arc::from),
         threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
         rss_bytes: facts.rss_bytes,
         python: Some(PythonBuild {
@@ -198,7 +211,7 @@ pub(crate) fn count_objects(
         interrupted_calls: context.interrupted_calls,
         torn_reads: Some(walked.torn + context.lost_pages),
         rejected_reads: Some(walked.rejected + walked.broken_links),
-        fds: descriptors.map(|open| open.len() as u64),
+        fds: context.descriptors.as_ref().map(|open| open.len() as u64),
         ..CensusRecord::default()
     };
     let types = types(&walked, coverage, options.scope);
@@ -208,7 +221,7 @@ pub(crate) fn count_objects(
     let mut census = Census { record, types, memory: process_memory, held, caches, watched };
     // Without some pages the census will be dropped.
     if let Some(leaks) = leaks.filter(|_| !memory.has_missed()) {
-        track_leaks(&heap, walked, leaks, &census, (context.at, context.descriptors.as_ref()), threads)?;
+        track_leaks(&heap, walked, leaks, &census, &context, threads)?;
     }
     census.record.duration_seconds = Some(context.begun.elapsed().as_secs_f64());
     Ok(census)
@@ -220,7 +233,7 @@ fn track_leaks<M: Memory>(
     walked: HeapWalk,
     leaks: &mut LeakTracker,
     census: &Census,
-    (at, descriptors): (Instant, Option<&BTreeSet<u32>>),
+    capture: &CaptureContext<'_>,
     threads: usize,
 ) -> Result<(), Error> {
     let graph = ObjectGraph::read(heap, &walked, threads)?;
@@ -233,7 +246,7 @@ fn track_leaks<M: Memory>(
             Some((thread.ident?, *counts.get(&u32::try_from(thread.native_id?).ok()?)?))
         });
     let context = ProcessContext {
-        at,
+        at: capture.at,
         pause_seconds: census.record.pause_seconds,
         could_not_copy: census.record.live_reason.is_some_and(|reason| reason != LiveReason::Asked),
         rss_bytes: census.record.rss_bytes,
@@ -242,7 +255,7 @@ fn track_leaks<M: Memory>(
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
         unread_frames_of: census.record.coverage.as_ref().map(|of| &*of.unread_frames_of).unwrap_or_default(),
         switches: &switches.collect(),
-        descriptors,
+        descriptors: capture.descriptors.as_ref(),
         stopped: census.record.method == Some(CaptureMethod::Stopped),
     };
     let before = heap.memory.is_partial().then(|| leaks.checkpoint());
@@ -280,10 +293,9 @@ fn threads_for(memory: &dyn Memory) -> usize {
 fn analyze_references<M: Memory>(
     heap: &PythonHeap<'_, M>,
     walked: &HeapWalk,
-    now: Option<ClockReadings>,
+    capture: &CaptureContext<'_>,
     options: &CensusOptions,
     kept: &[(Range<Addr>, u64)],
-    descriptors: Option<&BTreeSet<u32>>,
     threads: usize,
 ) -> Result<(Option<HolderSummary>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (options.holders.as_ref(), options.caches);
@@ -301,12 +313,12 @@ fn analyze_references<M: Memory>(
         export_objects(heap, &holders, tree.as_ref(), to)?;
     }
     let held = holding.map(|holding| HolderSummary {
-        descriptors: descriptors.map(|open| sum_descriptors(heap, &holders, open)),
+        descriptors: capture.descriptors.as_ref().map(|open| sum_descriptors(heap, &holders, open)),
         ..summarize_holders(heap, &holders, retained.as_ref(), tree.as_ref(), holding, kept)
     });
-    let caches = caching
-        .zip(retained.as_ref())
-        .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));
+    let caches = caching.zip(retained.as_ref()).map(|(caching, retained)| {
+        find_caches(heap, &holders, retained, capture.clocks, caching.max_item_bytes)
+    });
     Ok((held, caches))
 }
 

@@ -148,6 +148,14 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
         self.classes.get(self.graph.type_index(node).0 as usize).copied().unwrap_or(NodeClass::Other)
     }
 
+    /// The live objects of a class that no path reaches.
+    fn find_starts(&self, class: NodeClass, paths: &ShortestPaths) -> impl Iterator<Item = NodeId> {
+        let is_alive = |node| matches!(self.graph.liveness(node), Liveness::Held | Liveness::Native);
+        let is_start =
+            move |node: &NodeId| self.class(*node) == class && !paths.reaches(*node) && is_alive(*node);
+        self.graph.object_nodes().filter(is_start)
+    }
+
     #[inline]
     fn is_module_dict(&self, node: NodeId) -> bool {
         self.dicts.contains(node)
@@ -298,9 +306,7 @@ pub(super) fn find_paths<M: Memory>(
         });
     }
     paths.extend(references, &standard, |from, to| follow(from, to, is_no_context(to)));
-    let is_alive = |node: NodeId| matches!(graph.liveness(node), Liveness::Held | Liveness::Native);
-    let is_start = |&node: &NodeId| !is_no_context(node) && !paths.reaches(node) && is_alive(node);
-    let contexts: Vec<NodeId> = graph.object_nodes().filter(is_start).collect();
+    let contexts: Vec<NodeId> = rules.find_starts(NodeClass::Context, &paths).collect();
     paths.extend(references, &contexts, |from, to| follow(from, to, true));
     starts.extend(contexts);
     paths.extend(references, &library, |from, to| follow(from, to, has_name(from, to)));
@@ -323,13 +329,7 @@ fn find_suspended<M: Memory>(
     let graph = rules.graph;
     let mut by_code: HashMap<Addr, (usize, Origin)> = HashMap::new();
     let mut found = Vec::new();
-    for node in graph.object_nodes() {
-        if rules.class(node) != NodeClass::Suspended
-            || paths.reaches(node)
-            || !matches!(graph.liveness(node), Liveness::Held | Liveness::Native)
-        {
-            continue;
-        }
+    for node in rules.find_starts(NodeClass::Suspended, paths) {
         let Some((code, module)) = graph.address(node).and_then(|at| names.suspended_code(at)) else {
             continue;
         };

@@ -85,7 +85,7 @@ fn rest(rows: &[MemoryRow], rss_bytes: Option<u64>, heap_bytes: u64) -> Vec<Bloc
         let name =
             row.detail.as_deref().map_or_else(|| row.kind.to_string().replace('_', " "), str::to_owned);
         let parts = uses.entry(name_of_use(row.kind)).or_default();
-        // A library has a row for its file and one for its data. Two of one name could not be told apart in a difference.
+        // A library has a row for its file and one for its data. A difference matches blocks by name.
         match parts.iter_mut().find(|part| part.name == name) {
             Some(part) => part.now.bytes = part.now.bytes.saturating_add(bytes),
             None => parts.push(block(BlockKind::Rest, &name, Amount { bytes, objects: 0 }, Vec::new())),

@@ -199,7 +199,7 @@ impl<M: Memory> ObjectSizer<'_, '_, M> {
         if unused.checked_add(used)? != entries {
             return None;
         }
-        // The table of all empty ones is nobody's.
+        // All empty multidicts share one table, which belongs to none of them.
         if entries == 0 {
             return Some(0);
         }

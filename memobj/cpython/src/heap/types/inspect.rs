@@ -10,7 +10,7 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use super::type_info::{Class, Traverse, Type};
 use crate::heap::builtins::{self, Builtin};
-use crate::heap::descriptors::{DescriptorField, find_descriptor_field};
+use crate::heap::descriptors::find_descriptor_field;
 use crate::object::memory_ext::{MemoryExt, word};
 
 /// Classes for which it is remembered whether they define `__sizeof__`: more than any program has.
@@ -65,8 +65,12 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         let c_at =
             chain.iter().position(|level| !self.is_class(level)).unwrap_or(chain.len().saturating_sub(1));
         let c_types = chain.get(c_at..).unwrap_or_default();
-        let kind = c_types.iter().find_map(|level| self.read_kind(level));
-        let descriptor = c_types.iter().find_map(|level| self.read_descriptor_field(level));
+        let names: Vec<(&RawType, Vec<u8>)> =
+            c_types.iter().filter_map(|level| Some((level, self.read_tp_name(level)?))).collect();
+        let kind =
+            names.iter().find_map(|(level, name)| builtins::find_builtin(name, level.basicsize, layout));
+        let descriptor =
+            names.iter().find_map(|(level, name)| find_descriptor_field(name, level.basicsize, layout));
         let (module, qualname) = self.read_name(&raw)?;
 
         // `subtype_traverse` visits its own levels, then leaves the rest to the first other traverse below.
@@ -183,21 +187,17 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         chain
     }
 
-    /// The builtin that a C type is, by its name.
-    fn read_kind(&self, raw: &RawType) -> Option<Builtin> {
-        let python = self.python;
+    /// The name of a C type as its source has it, `tp_name`; `None` for a class.
+    fn read_tp_name(&self, raw: &RawType) -> Option<Vec<u8>> {
         if self.is_class(raw) {
             return None;
         }
-        let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
-        builtins::find_builtin(&name, raw.basicsize, python.layout)
+        self.python.memory.read_c_string(raw.name, MAX_NAME).ok()
     }
 
-    /// Where the objects of a C type have a file descriptor.
-    fn read_descriptor_field(&self, raw: &RawType) -> Option<DescriptorField> {
-        let python = self.python;
-        let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
-        find_descriptor_field(&name, raw.basicsize, python.layout).filter(|_| !self.is_class(raw))
+    /// The builtin that a C type is, by its name.
+    fn read_kind(&self, raw: &RawType) -> Option<Builtin> {
+        builtins::find_builtin(&self.read_tp_name(raw)?, raw.basicsize, self.python.layout)
     }
 
     /// The references that `tp_traverse` of `bottom`, a C type, visits, and whether it visits the object's type. It is known by the type
