@@ -209,3 +209,29 @@ fn signal_ends_save_to_unread_pipe() {
         drop(reader);
     }
 }
+
+/// Whether a process has a handler for Ctrl-C: proc_pid_status(5), `SigCgt`.
+fn catches_interrupt(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & (1 << 1) != 0)
+}
+
+#[test]
+fn signal_during_the_start_is_not_lost() {
+    let sleeper = Tool::new("sleep").arg("600").start();
+    let pid = sleeper.pid().to_string();
+    for tool in ["memmon", "memobj"] {
+        for _ in 0..40 {
+            let observer = Tool::ours(tool).args(["-p", &pid, "-i", "50ms"]).start();
+            // Without a pause: the moment in which one was lost lasts for microseconds.
+            let begun = Instant::now();
+            while !catches_interrupt(observer.pid()) && !observer.has_ended() {
+                assert!(begun.elapsed() < PATIENCE, "{tool} never caught Ctrl-C");
+            }
+            observer.signal(Signal::INT);
+            // memobj finds no Python in that program.
+            observer.finish(PATIENCE).expect_code(if tool == "memmon" { 0 } else { 2 });
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -40,6 +41,8 @@ impl Signals {
     /// The first signal of `ending` has the effect of [`restore_defaults`](Self::restore_defaults), so that a second one ends
     /// a program that is blocked in a write.
     ///
+    /// Call it before other threads start: a signal that one of them takes meanwhile may be lost.
+    ///
     /// # Errors
     /// The system refuses a handler or a thread.
     pub fn catch(numbers: &[i32], ending: &[i32]) -> io::Result<Self> {
@@ -47,11 +50,14 @@ impl Signals {
         let caught: Vec<i32> =
             numbers.iter().copied().filter(|n| *n == SIGCHLD || !ignored.contains(n)).collect();
         let use_defaults = Arc::new(AtomicBool::new(false));
+        // They wait until their handlers have a queue.
+        let unmasked = mask(&caught)?;
         for &number in caught.iter().filter(|n| **n != SIGCHLD) {
             // Registered before the queue, so that the default action comes first.
             signal_hook::flag::register_conditional_default(number, Arc::clone(&use_defaults))?;
         }
         let mut signals = SignalsInfo::<WithOrigin>::new(&caught)?;
+        unmasked.thread_set_mask()?;
         let (wake, mut waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
@@ -112,6 +118,12 @@ pub fn on_suspend(mut around: impl FnMut(&mut dyn FnMut()) + Send + 'static) -> 
     };
     std::thread::Builder::new().name("suspend".into()).stack_size(64 << 10).spawn(wait)?;
     Ok(())
+}
+
+/// Lets the signals `numbers` wait, as far as this thread is concerned. Returns the signals that waited before.
+fn mask(numbers: &[i32]) -> io::Result<SigSet> {
+    let signals = numbers.iter().map(|&number| Signal::try_from(number)).collect::<Result<SigSet, _>>()?;
+    Ok(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?)
 }
 
 /// The signals that this program ignores since its start: proc_pid_status(5), `SigIgn`. Empty without `/proc`.

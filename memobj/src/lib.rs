@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         Ok(mut args) => common::cli::run("memobj", || {
             args.find_processes()?;
             let config = args.into_config()?;
-            run::run(&config, run::CensusWorker::spawn(Box::new(capture::Capturer::default()))?)
+            run::run(&config, || run::CensusWorker::spawn(Box::new(capture::Capturer::default())))
         }),
         Err(code) => code,
     };

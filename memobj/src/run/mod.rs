@@ -23,20 +23,20 @@ use memobj_process::target::without_stops;
 /// The name of the tool in messages.
 const TOOL: &str = "memobj";
 
-/// Runs memobj; `worker` takes the censuses. Returns the exit code.
+/// Runs memobj; the worker that `worker` returns takes the censuses. Returns the exit code.
 ///
 /// # Errors
 /// The failure that ended the run.
-pub fn run<'a>(config: &'a Config, worker: CensusWorker<'a>) -> Result<u8, Failure> {
+pub fn run<'a>(
+    config: &'a Config,
+    worker: impl FnOnce() -> Result<CensusWorker<'a>, Failure>,
+) -> Result<u8, Failure> {
     let outputs = Outputs::open(config)?;
-    // Who suspends memobj does not want to suspend the target with it.
-    common::signal::on_suspend(|suspend| without_stops(suspend))
-        .map_err(|error| Failure::new(format!("cannot catch signals: {error}"), ""))?;
     let command = match &config.targets {
         Targets::Command(command) => Some(command),
         Targets::File(_) | Targets::Processes(_) => None,
     };
-    // Before the command is launched: no signal may end memobj while a command depends on it.
+    // Before other threads start, and before the command is launched: no signal may be lost, and none may end memobj while a command depends on it.
     let mut session = Session::open(SessionOptions {
         tool: TOOL,
         launches: command.is_some(),
@@ -45,6 +45,10 @@ pub fn run<'a>(config: &'a Config, worker: CensusWorker<'a>) -> Result<u8, Failu
         count: Some(config.max_censuses),
         duration: config.duration,
     })?;
+    // Who suspends memobj does not want to suspend the target with it.
+    common::signal::on_suspend(|suspend| without_stops(suspend))
+        .map_err(|error| Failure::new(format!("cannot catch signals: {error}"), ""))?;
+    let worker = worker()?;
     if let Some(command) = command {
         session.launch(
             command,

@@ -81,7 +81,7 @@ fn run_with(args: &[&str], answer: impl FnMut(u64, u32) -> Result<Census, Error>
     let shown = file.to_str().unwrap();
     let args = Args::try_parse_from(["memobj", "-o", shown].iter().chain(args)).unwrap();
     let mut source = FakeSource { calls: 0, answer, fresh: Vec::new() };
-    let result = args.into_config().and_then(|config| run(&config, CensusWorker::Inline(&mut source)));
+    let result = args.into_config().and_then(|config| run(&config, || Ok(CensusWorker::Inline(&mut source))));
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let records = read(&folder.path().join("made/log.jsonl"));
     let records = records.lines().map(|line| Record::parse(line.as_bytes()).unwrap());
