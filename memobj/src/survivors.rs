@@ -1,10 +1,10 @@
 //! Finds the objects that survive from census to census, by identity: an object of CPython never moves.
 //!
 //! Only two censuses are kept. For each object of the census before there are its address (one bit per eight bytes of the
-//! target's memory), its signature, the census in which it was first seen, and whether more than calls held it: little more than five
-//! bytes per object.
+//! target's memory), its signature, the census in which it was first seen, and what held it: little more than six bytes per
+//! object.
 
-use crate::graph::{NodeId, NodeSet, TooLarge};
+use crate::graph::{NodeId, TooLarge};
 use crate::object_graph::{ObjectGraph, Ranks};
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet, Cursor};
 use memobj_cpython::heap::builtins::Builtin;
@@ -20,6 +20,20 @@ pub const MAX_CENSUSES: usize = 250;
 
 /// Identifies an object together with its address.
 type Signature = u32;
+
+/// What holds an object, the lasting last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keeper {
+    /// Nothing that explains anything.
+    #[default]
+    Unknown,
+    /// A running or suspended function of the program.
+    ProgramCall,
+    /// One of an installed package.
+    LibraryCall,
+    /// Something more lasting than a function that runs.
+    Lasting,
+}
 
 /// Knows the objects of the censuses so far.
 #[derive(Debug, Default)]
@@ -42,7 +56,7 @@ pub struct Generations {
     census: u8,
     signatures: Vec<Signature>,
     first_seen: Vec<u8>,
-    outlasted_calls: NodeSet,
+    keepers: Vec<Keeper>,
 }
 
 impl Generations {
@@ -57,16 +71,17 @@ impl Generations {
         self.first_seen.get(node.index()).copied().unwrap_or(self.census).into()
     }
 
-    /// Whether something more lasting than a call held an object in the census before.
+    /// What held an object in the census before.
     #[inline]
-    pub fn outlasted_calls(&self, node: NodeId) -> bool {
-        self.outlasted_calls.contains(node)
+    pub fn kept_by(&self, node: NodeId) -> Keeper {
+        self.keepers.get(node.index()).copied().unwrap_or_default()
     }
 
-    /// Notes which objects something more lasting than a call holds now, for the next census.
-    pub fn note_outlasting(&mut self, nodes: impl Iterator<Item = NodeId>) {
-        self.outlasted_calls = NodeSet::new(self.signatures.len());
-        nodes.for_each(|node| self.outlasted_calls.insert(node));
+    /// Notes what holds each object now, for the next census.
+    pub fn note_keepers(&mut self, keeper: impl Fn(NodeId) -> Keeper) {
+        for (node, kept_by) in (0..).map(NodeId).zip(&mut self.keepers) {
+            *kept_by = keeper(node);
+        }
     }
 
     /// Corrects the census in which an object was first seen.
@@ -99,7 +114,7 @@ impl Survivors {
             census: self.censuses,
             signatures: Vec::with_capacity(ranks.len()),
             first_seen: Vec::with_capacity(ranks.len()),
-            outlasted_calls: NodeSet::new(ranks.len()),
+            keepers: Vec::with_capacity(ranks.len()),
         };
         let before = match &self.before {
             Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.generations)),
@@ -116,14 +131,12 @@ impl Survivors {
                 let node = ranks.node(at, &mut cursor)?;
                 let &first_seen = generations.first_seen.get(node.index())?;
                 (generations.signatures.get(node.index()) == Some(&signature))
-                    .then(|| (first_seen, generations.outlasted_calls(node)))
+                    .then(|| (first_seen, generations.kept_by(node)))
             });
-            let (first_seen, outlasted_calls) = known.unwrap_or((self.censuses, false));
+            let (first_seen, kept_by) = known.unwrap_or((self.censuses, Keeper::Unknown));
             generations.signatures.push(signature);
             generations.first_seen.push(first_seen);
-            if outlasted_calls {
-                generations.outlasted_calls.insert(new);
-            }
+            generations.keepers.push(kept_by);
         };
         ranks.each(&mut each);
         Ok(generations)

@@ -15,6 +15,7 @@ pub mod summary;
 pub mod why;
 
 mod attribution;
+mod calls;
 mod definitions;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -31,11 +32,12 @@ use memobj_process::memory::Memory;
 use path_search::{FoundPaths, find_paths};
 use place_name::PlaceNamer;
 
-use crate::graph::{NodeId, NodeSet, ShortestPaths};
+use crate::graph::{NodeId, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
 use crate::object_graph::ObjectGraph;
+use crate::survivors::Keeper;
 
 /// A place, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +61,7 @@ pub struct Holders<'w> {
     modules: Modules,
     threads: Vec<Arc<str>>,
     paths: ShortestPaths,
-    by_calls: NodeSet,
+    keepers: Vec<Keeper>,
     places: Vec<NamedPlace>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
@@ -75,26 +77,25 @@ impl<'w> Holders<'w> {
         walked: &'w HeapWalk,
         threads: usize,
     ) -> Result<Self, Error> {
-        Ok(Self::find_in(python, ObjectGraph::read(python, walked, threads)?, |_| false))
+        Ok(Self::find_in(python, ObjectGraph::read(python, walked, threads)?, |_| Keeper::Unknown))
     }
 
-    /// Finds the holders in a graph. `outlasted_calls` is what [`outlasts_calls`](Self::outlasts_calls) was in the census before.
+    /// Finds the holders in a graph. `kept_by` is what [`keeper`](Self::keeper) was in the census before.
     pub fn find_in<M: Memory>(
         python: &PythonHeap<'_, M>,
         graph: ObjectGraph<'w>,
-        outlasted_calls: impl Fn(NodeId) -> bool,
+        kept_by: impl Fn(NodeId) -> Keeper,
     ) -> Self {
         let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
         let threads = read_thread_names(&mut names, graph.threads());
-        let FoundPaths { paths, starts, by_calls } =
-            find_paths(&graph, &modules, &mut names, outlasted_calls);
+        let FoundPaths { paths, starts, keepers } = find_paths(&graph, &modules, &mut names, kept_by);
         let mut found = Self {
             graph,
             modules,
             threads,
             paths,
-            by_calls,
+            keepers,
             places: Vec::new(),
             holders: Vec::new(),
             owners: Vec::new(),
@@ -123,10 +124,11 @@ impl<'w> Holders<'w> {
         &self.paths
     }
 
-    /// Whether something more lasting than a running or suspended function holds an object.
+    /// What the path to an object begins at.
     #[inline]
-    pub fn outlasts_calls(&self, node: NodeId) -> bool {
-        self.paths.reaches(node) && !self.by_calls.contains(node)
+    pub fn keeper(&self, node: NodeId) -> Keeper {
+        let keeper = self.keepers.get(node.index()).filter(|_| self.paths.reaches(node));
+        keeper.copied().unwrap_or_default()
     }
 
     /// All places, in the order of their numbers.

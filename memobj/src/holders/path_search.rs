@@ -9,7 +9,7 @@
 //! hold the values of its variables: unless an own module holds it, paths begin at the context.
 //!
 //! A census may find a call at work on what something else keeps: the registry of a library, a context variable. So in a series of
-//! censuses, paths of calls do not lead to what another path reached in the census before.
+//! censuses, paths of calls do not lead to what something more lasting held in the census before.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,6 +17,7 @@ use crate::graph::{NodeId, NodeSet, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::{Module, Modules, Origin};
 use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
+use crate::survivors::Keeper;
 use common::record::Liveness;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
@@ -24,6 +25,7 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+use super::calls::{Calls, FrameOrders, order_suspended};
 use super::definitions::Definitions;
 use super::place_name::is_context;
 
@@ -196,8 +198,8 @@ pub(super) struct FoundPaths {
     pub paths: ShortestPaths,
     /// The suspended functions, and the contexts of context variables, that paths begin at.
     pub starts: Vec<NodeId>,
-    /// What only running and suspended functions hold, and what no path that explains anything reaches.
-    pub by_calls: NodeSet,
+    /// What the path to each object that is reached begins at.
+    pub keepers: Vec<Keeper>,
 }
 
 /// What paths begin at.
@@ -206,21 +208,23 @@ struct PathRoots {
     /// The modules of the program and of installed packages.
     own: Vec<NodeId>,
     /// Running functions.
-    program: Vec<NodeId>,
-    installed: Vec<NodeId>,
+    program: Calls,
+    installed: Calls,
     /// The modules of the standard library, then its running functions and the threads.
     standard: Vec<NodeId>,
     library: Vec<NodeId>,
     /// The values of running functions that have names there.
     variables: HashMap<NodeId, HashSet<NodeId>>,
+    frames: FrameOrders,
 }
 
 impl PathRoots {
     fn find<M: Memory>(
-        graph: &ObjectGraph<'_>,
+        rules: &EdgeRules<'_, '_>,
         modules: &Modules,
         names: &mut NameReader<'_, '_, M>,
     ) -> Self {
+        let graph = rules.graph;
         let mut found = Self::default();
         // Imported modules come before those that import them; the main module imports most of all.
         let (main, others): (Vec<&Module>, _) =
@@ -232,42 +236,49 @@ impl PathRoots {
             }
         }
         let mut threads = Vec::new();
-        for root in graph.roots() {
+        let suspendable = graph.object_nodes().filter(|&node| rules.class(node) == NodeClass::Suspended);
+        let frames = suspendable.filter_map(|node| names.frame_of_generator(graph.address(node)?));
+        let frames: HashSet<Addr> = frames.collect();
+        // The outermost frame of each thread is its last.
+        for root in graph.roots().iter().rev() {
             match root.kind {
-                RootKind::Frame { at, .. } => {
+                RootKind::Frame { at, thread } => {
+                    let order = found.frames.add(thread, root.node, frames.contains(&at));
                     let mut named = HashSet::new();
                     names.visit_frame(at, |to, _| named.extend(graph.node(to)));
                     // Until 3.10 a frame object has the variables.
                     found.variables.extend(graph.node(at).map(|frame| (frame, named.clone())));
                     found.variables.insert(root.node, named);
                     let module = names.function_of_frame(at).and_then(|(module, _)| module);
-                    let roots = match module.map(|module| modules.origin(&module)) {
-                        Some(None | Some(Origin::Program)) => &mut found.program,
-                        Some(Some(Origin::Installed)) => &mut found.installed,
-                        Some(Some(Origin::Standard)) | None => &mut found.library,
-                    };
-                    roots.push(root.node);
+                    match module.map(|module| modules.origin(&module)) {
+                        Some(None | Some(Origin::Program)) => found.program.add(order, root.node),
+                        Some(Some(Origin::Installed)) => found.installed.add(order, root.node),
+                        Some(Some(Origin::Standard)) | None => found.library.push(root.node),
+                    }
                 }
                 RootKind::Thread(_) => threads.push(root.node),
                 _ => {}
             }
         }
-        found.library.extend(threads);
+        found.library.extend(threads.into_iter().rev());
         found
     }
 }
 
-/// Finds the path to each object. `outlasted_calls` is whether more than calls held an object in the census before.
+/// Finds the path to each object. `kept_by` is what the path to it began at in the census before.
 pub(super) fn find_paths<M: Memory>(
     graph: &ObjectGraph<'_>,
     modules: &Modules,
     names: &mut NameReader<'_, '_, M>,
-    outlasted_calls: impl Fn(NodeId) -> bool,
+    kept_by: impl Fn(NodeId) -> Keeper,
 ) -> FoundPaths {
     let rules = EdgeRules::new(graph, modules, names);
-    let PathRoots { own, mut program, mut installed, standard, library, variables } =
-        PathRoots::find(graph, modules, names);
-    let mut by_calls = NodeSet::new(graph.objects());
+    let PathRoots { own, mut program, mut installed, standard, library, variables, frames } =
+        PathRoots::find(&rules, modules, names);
+    let mut keepers = vec![Keeper::Lasting; graph.objects()];
+    let mut keep = |node: NodeId, by: Keeper| {
+        keepers.get_mut(node.index()).into_iter().for_each(|keeper| *keeper = by);
+    };
     // Nodes with edges that were not followed.
     let mut passed_over: Vec<NodeId> = Vec::new();
     let mut follow = |from: NodeId, to: NodeId, may_lead_to: bool| {
@@ -281,29 +292,37 @@ pub(super) fn find_paths<M: Memory>(
     let is_no_loop = |to: NodeId| rules.class(to) != NodeClass::EventLoop;
     let is_no_context = |to: NodeId| rules.class(to) != NodeClass::Context;
     let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, is_no_loop(to)));
-    let mut starts = Vec::new();
-    for (node, origin) in find_suspended(&rules, modules, names, &paths) {
-        if origin == Origin::Program { &mut program } else { &mut installed }.push(node);
-        starts.push(node);
-        by_calls.insert(node);
+    let suspended = find_suspended(&rules, modules, names, &paths);
+    let nodes: Vec<NodeId> = suspended.iter().map(|&(node, _)| node).collect();
+    for (&(node, origin), order) in suspended.iter().zip(order_suspended(graph, &nodes, &frames)) {
+        let (calls, keeper) = match origin {
+            Origin::Program => (&mut program, Keeper::ProgramCall),
+            _ => (&mut installed, Keeper::LibraryCall),
+        };
+        calls.add(order, node);
+        keep(node, keeper);
     }
+    let mut starts = nodes;
     // What a function only computes with, other paths may name.
     let has_name = |from: NodeId, to: NodeId| {
         let is_frame = from.index() >= graph.objects() || rules.class(from) == NodeClass::Frame;
         !is_frame || variables.get(&from).is_none_or(|named| named.contains(&to))
     };
-    for calls in [&program, &installed] {
-        paths.extend(references, calls, |from, to| {
-            let follows = follow(
-                from,
-                to,
-                has_name(from, to) && is_no_loop(to) && is_no_context(to) && !outlasted_calls(to),
-            );
-            if follows {
-                by_calls.insert(to);
-            }
-            follows
-        });
+    for (calls, keeper) in [(&program, Keeper::ProgramCall), (&installed, Keeper::LibraryCall)] {
+        for calls in calls.groups() {
+            paths.extend(references, calls, |from, to| {
+                let is_outlasted = kept_by(to) > keeper;
+                let follows = follow(
+                    from,
+                    to,
+                    has_name(from, to) && is_no_loop(to) && is_no_context(to) && !is_outlasted,
+                );
+                if follows {
+                    keep(to, keeper);
+                }
+                follows
+            });
+        }
     }
     paths.extend(references, &standard, |from, to| follow(from, to, is_no_context(to)));
     let contexts: Vec<NodeId> = rules.find_starts(NodeClass::Context, &paths).collect();
@@ -313,10 +332,10 @@ pub(super) fn find_paths<M: Memory>(
     let mut rest = passed_over;
     rest.extend(graph.root_nodes());
     paths.extend(references, &rest, |_, to| {
-        by_calls.insert(to);
+        keep(to, Keeper::Unknown);
         true
     });
-    FoundPaths { paths, starts, by_calls }
+    FoundPaths { paths, starts, keepers }
 }
 
 /// The suspended functions of the program and of installed packages that their modules do not hold; not those of which there are many.
@@ -346,20 +365,7 @@ fn find_suspended<M: Memory>(
         let &(alike, origin) = by_code.get(&code)?;
         (alike <= MAX_ALIKE).then_some((node, origin))
     };
-    let mut few: Vec<(NodeId, Origin)> = found.into_iter().filter_map(one_of_few).collect();
-    // A function that awaits others comes before them: what it passes to them is its own.
-    let all: HashSet<NodeId> = few.iter().map(|&(node, _)| node).collect();
-    let mut awaited: HashSet<NodeId> = HashSet::new();
-    for &(node, _) in &few {
-        for &to in graph.references().targets(node) {
-            // Until 3.10 a frame object has the variables.
-            let inside =
-                if rules.class(to) == NodeClass::Frame { graph.references().targets(to) } else { &[] };
-            awaited.extend(inside.iter().chain([&to]).copied().filter(|to| *to != node && all.contains(to)));
-        }
-    }
-    few.sort_by_key(|(node, _)| awaited.contains(node));
-    few
+    found.into_iter().filter_map(one_of_few).collect()
 }
 
 /// The class `asyncio.AbstractEventLoop`, if the program imported it: every event loop is one.

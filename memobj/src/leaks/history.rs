@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::graph::NodeId;
 use crate::holders::{Holders, PlaceId};
 use crate::object_graph::{ObjectGraph, TypeIndex};
-use crate::survivors::Generations;
+use crate::survivors::{Generations, Keeper};
 
 /// The place of modules that were imported after the first census.
 pub const NEW_MODULES: &str = "sys.modules";
@@ -224,8 +224,7 @@ impl History {
         let graph = holders.graph();
         let has_arrived = |node: NodeId| {
             generations.first_seen(node) < generations.current()
-                && holders.outlasts_calls(node)
-                && !generations.outlasted_calls(node)
+                && holders.keeper(node) > generations.kept_by(node).max(Keeper::ProgramCall)
         };
         // These places are not new, though they seem to be.
         let hidden =

@@ -271,7 +271,7 @@ impl LeakTracker {
         } else if self.first_account.is_none() {
             self.first_account = context.account.cloned();
         }
-        generations.note_outlasting(graph.object_nodes().filter(|&node| holders.outlasts_calls(node)));
+        generations.note_keepers(|node| holders.keeper(node));
         Ok(generations)
     }
 

@@ -626,6 +626,54 @@ def local_variable():
         accumulated.append(Payload(n))
 
 
+def keep(kept, n):
+    kept.append(worked_on(n))
+
+
+def kept_by_caller():
+    kept = []
+    for n in steps():
+        keep(kept, n)
+
+
+class Session:
+    def __init__(self):
+        self.messages = []
+
+
+async def keep_in_task(messages, n):
+    messages.append(worked_on(n))
+    await asyncio.sleep(0.4 / RATE)
+    messages.append(Payload(n))
+
+
+async def run_session():
+    session = Session()
+    begin = time.monotonic()
+    for n in range(1 << 62):
+        await asyncio.ensure_future(keep_in_task(session.messages, n))
+        await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+
+
+def kept_by_awaiter():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(run_session())
+
+
+def kept_by_server():
+    server = types.ModuleType("server")
+    server.__file__ = "/site-packages/server.py"
+    code = "def serve(kept, steps, handle):\n for n in steps:\n  for handled in handle(kept, n): pass"
+    exec(compile(code, server.__file__, "exec"), vars(server))
+    sys.modules["server"] = server
+
+    def handle(kept, n):
+        keep(kept, n)
+        yield
+
+    server.serve([], steps(), handle)
+
+
 local = threading.local()
 
 
@@ -770,6 +818,9 @@ def steps():
 
 WHOLE = {
     "local_variable": local_variable,
+    "kept_by_caller": kept_by_caller,
+    "kept_by_awaiter": kept_by_awaiter,
+    "kept_by_server": kept_by_server,
     "thread_local": thread_local,
     "tasks": tasks,
     "finished_tasks": finished_tasks,
@@ -785,7 +836,7 @@ def main():
     shape = sys.argv[1]
     print("ready", os.getpid(), flush=True)
     if shape in WHOLE:
-        if shape == "local_variable":
+        if shape in ("local_variable", "kept_by_caller", "kept_by_server"):
             threading.Thread(target=end_with_stdin, daemon=True).start()
         WHOLE[shape]()
         return
