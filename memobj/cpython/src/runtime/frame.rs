@@ -131,7 +131,7 @@ pub fn read_code_location(objects: Objects<'_>, code: Addr, offset: Option<u64>)
     let fields = &objects.layout.code_object;
     let line = || {
         let table = objects.read_bytes(objects.read_pointer(code, fields.co_lnotab)?, LONGEST_TABLE)?;
-        let first = objects.memory.read_int(code, fields.co_firstlineno).ok()?;
+        let first = i32::try_from(definition.line?).ok()?;
         let line = line_at(objects.layout.encodings.line_table, &table, first, offset?)?;
         u32::try_from(line).ok()
     };
