@@ -18,7 +18,7 @@ use super::find::{Candidate, LeakFinder};
 use crate::graph::NodeId;
 use crate::holders::PlaceId;
 use crate::names::NameReader;
-use crate::names::modules::Origin;
+use crate::names::modules::{Origin, package_of};
 use crate::object_graph::{RootKind, TypeIndex};
 
 /// Lost objects whose addresses are searched.
@@ -145,7 +145,7 @@ impl LeakFinder<'_, '_> {
 /// The packages of some modules, each once.
 fn packages<'a>(modules: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
     let mut found: Vec<Arc<str>> = Vec::new();
-    for package in modules.filter_map(|module| module.split('.').next()) {
+    for package in modules.map(package_of) {
         if found.len() < MAX_SUSPECTS && !found.iter().any(|known| **known == *package) {
             found.push(package.into());
         }

@@ -35,6 +35,11 @@ pub struct Module {
     pub is_extension: bool,
 }
 
+/// The package of a module: the first part of its name.
+pub fn package_of(module: &str) -> &str {
+    module.split_once('.').map_or(module, |(package, _)| package)
+}
+
 /// The modules of all interpreters.
 #[derive(Debug, Clone, Default)]
 pub struct Modules {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use common::table::Line;
 
 use super::tables::object_table;
+use crate::names::modules::package_of;
 use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// A module of a package has a row of its own from this share of all bytes on: one in a hundred.
@@ -40,11 +41,6 @@ pub(super) fn packages(
     SummaryRow::sort(&mut rows);
     let parts = |row: &SummaryRow| large.get(&row.name).cloned().unwrap_or_default();
     object_table(title, [extra_title, "PACKAGE"], &rows, total_bytes, limit, extra, parts)
-}
-
-/// The first part of a module's name.
-fn package_of(module: &str) -> &str {
-    module.split_once('.').map_or(module, |(package, _)| package)
 }
 
 #[cfg(test)]
