@@ -21,4 +21,4 @@ mod testing;
 pub use atomic_writer::AppendFile;
 pub use csv::Csv;
 pub use history_files::{HistoryFiles, state_dir};
-pub use text::Text;
+pub use text::{Text, describe_metric};

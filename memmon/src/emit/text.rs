@@ -18,6 +18,8 @@ use common::record_sink::Sink;
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
 
+pub use self::format::describe_metric;
+
 use self::event_lines::{LimitCrossing, PendingEvents};
 use self::format::ProcessIdentity;
 use self::sample_block::{Checkpoint, SampleBlock};

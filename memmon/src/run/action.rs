@@ -14,6 +14,7 @@ use common::session::dated_path;
 use common::stdio::escape_controls;
 use common::time::{Span, Stamp};
 
+use crate::emit::describe_metric;
 use crate::triggers::Fired;
 
 /// The command of `--run`, which runs at most once at a time.
@@ -46,13 +47,9 @@ impl Action {
     pub(super) fn start(&mut self, fired: &Fired) -> String {
         let who = format!("{} (pid {})", escape_controls(&fired.process.name), fired.process.id.pid);
         let metric = match fired.metric {
-            Metric::Rss => "RSS".to_owned(),
             Metric::Total => "RSS of its tree".to_owned(),
-            Metric::Memory => "memory in use".to_owned(),
-            Metric::Fds => "number of open file descriptors".to_owned(),
-            Metric::Threads => "number of threads".to_owned(),
-            Metric::Pressure => "memory pressure".to_owned(),
-            other => other.to_string(),
+            Metric::Fds | Metric::Threads => format!("number of {}", describe_metric(fired.metric)),
+            other => describe_metric(other).to_owned(),
         };
         let value = format!("{metric} {} is above {}", fired.value, fired.limit);
         match self.spawn(fired) {

@@ -5,7 +5,7 @@ use common::record::{EventKind, Metric, ProcessEvent};
 use common::table::{Line, Style};
 use common::units::{Bytes, Change};
 
-use super::format::{count, display_name, size_or_dash, span};
+use super::format::{count, describe_metric, display_name, size_or_dash, span};
 use crate::shell_quote::{exit_status, quote_command};
 
 /// Events of an iteration that are listed; more are summarized. Events of roots are always listed.
@@ -186,8 +186,8 @@ impl LimitCrossing {
                 return vec![alarm(format!("! {who}: grew by {value}, more than {limit}"))];
             }
             Some(metric @ (Metric::Memory | Metric::Pressure)) => {
-                let is_use = metric == Metric::Memory;
-                let (what, own) = if is_use { ("memory in use", "") } else { ("memory pressure", "RSS ") };
+                let (what, own) =
+                    (describe_metric(metric), if metric == Metric::Memory { "" } else { "RSS " });
                 let part = format!("{}: {own}{}", process(event, style), size_or_dash(event.own_bytes));
                 return vec![
                     alarm(format!("! {what} {value} is above the limit{limit}")),
@@ -196,12 +196,10 @@ impl LimitCrossing {
             }
             Some(metric @ (Metric::Fds | Metric::Threads)) => {
                 let who = process(event, style);
-                let what = if metric == Metric::Fds { "open file descriptors" } else { "threads" };
+                let what = describe_metric(metric);
                 return vec![alarm(format!("! {who}: {value} {what}, above the limit{limit}"))];
             }
-            Some(Metric::Total) => "RSS".to_owned(),
-            Some(Metric::Pss) => "PSS".to_owned(),
-            Some(Metric::Unknown) | None => "memory".to_owned(),
+            metric => metric.map_or("memory", describe_metric),
         };
         let mut lines = Vec::new();
         if self.parts == 1 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::columns::cut;
+use common::record::Metric;
 use common::stdio::escape_controls;
 use common::table::Style;
 use common::time::Span;
@@ -34,4 +35,18 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
 /// A duration for people; `None` if it is negative or not a number.
 pub(super) fn span(seconds: f64) -> Option<Span> {
     Duration::try_from_secs_f64(seconds).ok().map(Span)
+}
+
+/// A value with a limit, for people.
+pub const fn describe_metric(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Rss | Metric::Total => "RSS",
+        Metric::Pss => "PSS",
+        Metric::Memory => "memory in use",
+        Metric::Growth => "growth",
+        Metric::Fds => "open file descriptors",
+        Metric::Threads => "threads",
+        Metric::Pressure => "memory pressure",
+        Metric::Unknown => "memory",
+    }
 }
