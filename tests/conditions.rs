@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::control_group::ControlGroup;
 use crate::support::log::memmon;
 use crate::support::python::known;
 use crate::support::{Background, PATIENCE, Tool, bin, json_lines, wait_until};
@@ -184,41 +185,12 @@ fn impossible_conditions_are_refused() {
     }
 }
 
-/// A control group, removed at the end.
-struct Group(PathBuf);
-
-impl Group {
-    /// A new one with this limit, or why there is none.
-    fn limited(bytes: u64) -> Result<Self, String> {
-        let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(PathBuf::from);
-        let mount = mounts.into_iter().find(|mount| mount.join("cgroup.procs").exists());
-        let path = mount
-            .ok_or("no memory control groups here")?
-            .join(format!("memtools-oom-{}", std::process::id()));
-        let refused = |error| format!("a control group cannot be made: {error}");
-        fs::create_dir(&path).map_err(refused)?;
-        let group = Self(path);
-        let limit = |file: &str| fs::write(group.0.join(file), bytes.to_string());
-        limit("memory.limit_in_bytes").or_else(|_| limit("memory.max")).map_err(refused)?;
-        Ok(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn snapshot_precedes_the_oom_kill() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
-    let group = match Group::limited(600 << 20) {
-        Ok(group) => group,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let group = crate::or_skip!(ControlGroup::limited("oom", 600 << 20));
     let mut target = growing(&python.path, "50");
-    fs::write(group.0.join("cgroup.procs"), target.pid().to_string()).unwrap();
+    fs::write(group.file("cgroup.procs"), target.pid().to_string()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (log, snapshot) = (folder.path().join("log.jsonl"), folder.path().join("before"));
     let command = format!("{} --save-snapshot {} -p {{pid}}", bin("memobj").display(), snapshot.display());
@@ -258,8 +230,8 @@ time.sleep(600)
 ";
 
 /// The share of the last ten seconds in which tasks of a group waited for memory, by the kernel; of the machine, if it has no group's.
-fn kernel_pressure(group: &Group) -> Option<f64> {
-    let text = fs::read_to_string(group.0.join("memory.pressure"))
+fn kernel_pressure(group: &ControlGroup) -> Option<f64> {
+    let text = fs::read_to_string(group.file("memory.pressure"))
         .or_else(|_| fs::read_to_string("/proc/pressure/memory"))
         .ok()?;
     let some = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
@@ -269,10 +241,7 @@ fn kernel_pressure(group: &Group) -> Option<f64> {
 #[test]
 fn memory_pressure_fires() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
-    let group = match Group::limited(48 << 20) {
-        Ok(group) => group,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let group = crate::or_skip!(ControlGroup::limited("pressure", 48 << 20));
     if kernel_pressure(&group).is_none() {
         crate::skip!("this kernel measures no memory pressure");
     }
@@ -281,7 +250,7 @@ fn memory_pressure_fires() {
     let begin = "echo $$ > \"$1\" && shift && exec \"$@\"";
     let mut target = Tool::new("sh")
         .args(["-c", begin, "sh"])
-        .arg(group.0.join("cgroup.procs"))
+        .arg(group.file("cgroup.procs"))
         .arg(&python.path)
         .args(["-I", "-S", "-c", THRASHES])
         .arg(folder.path().join("file"))

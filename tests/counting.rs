@@ -6,6 +6,7 @@ use common::log::{Input, Options, read};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::control_group::ControlGroup;
 use crate::support::pty::{CTRL_C, Terminal};
 use crate::support::python::{Python, Target, known};
 use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
@@ -152,19 +153,8 @@ sys.stdin.read()";
     assert!(run.err().contains("no room for a copy of 6") && !file.exists(), "{run}");
 
     // Our own control group has none.
-    let group = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(std::path::PathBuf::from);
-    let Some(mount) = group.into_iter().find(|mount| mount.join("cgroup.procs").exists()) else {
-        crate::skip!("no memory control groups here")
-    };
-    let group = mount.join(format!("memtools-room-{}", std::process::id()));
-    let limit = ["memory.limit_in_bytes", "memory.max"];
-    let made = std::fs::create_dir(&group).and_then(|()| {
-        let file = limit.map(|file| group.join(file)).into_iter().find(|file| file.exists());
-        std::fs::write(file.unwrap_or_else(|| group.join("memory.max")), (300_u64 << 20).to_string())
-    });
-    let run = made.is_ok().then(|| limited(&format!("echo $$ > {}/cgroup.procs", group.display())).run());
-    let _ = std::fs::remove_dir(&group);
-    let Some(run) = run else { crate::skip!("a control group cannot be made: {:?}", made) };
+    let group = crate::or_skip!(ControlGroup::limited("room", 300 << 20));
+    let run = limited(&format!("echo $$ > {}", group.file("cgroup.procs").display())).run();
     assert_read_for_want_of_room(&run.expect_code(0));
 }
 

@@ -3,6 +3,7 @@
 
 mod background;
 pub mod browser;
+pub mod control_group;
 pub mod damage;
 pub mod interpreters;
 pub mod log;
