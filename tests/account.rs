@@ -70,10 +70,7 @@ fn mallinfo(process: &Background) -> [u64; 6] {
 
 #[test]
 fn native_heap_matches_mallinfo() {
-    let program = match compiled() {
-        Ok(program) => program,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let program = crate::or_skip!(compiled());
     let mut process = Tool::new(&program).start();
     process.wait_line("ready ");
     let pid = process.pid();
@@ -272,10 +269,8 @@ fn shared_pages_have_types() {
 
 #[test]
 fn web_service_is_explained() {
-    let served = match python::with(&["flask==3.0.3", "gunicorn==22.0.0"], "import flask, gunicorn") {
-        Ok(interpreter) => interpreter,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let served =
+        crate::or_skip!(python::with(&["flask==3.0.3", "gunicorn==22.0.0"], "import flask, gunicorn"));
     let folder = tempfile::tempdir().unwrap();
     let code = "import flask\napp = flask.Flask('shop')\n@app.get('/')\ndef hello(): return 'hello'\n\
                 def make():\n    for _ in range(50): app.test_client().get('/')\n    return app\n";

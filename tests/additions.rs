@@ -69,10 +69,7 @@ fn watched(pid: u32, description: &Value) -> Result<Vec<Additions>, String> {
 fn adding_lines_match_the_program() {
     for interpreter in interpreters() {
         let (process, description) = program(interpreter);
-        let all = match watched(process.pid(), &description) {
-            Ok(all) => all,
-            Err(refused) => crate::skip!("{refused}"),
-        };
+        let all = crate::or_skip!(watched(process.pid(), &description));
         let (mut certain, mut likely, mut with_callers) = (0, 0, 0);
         for (shape, additions) in description["shapes"].as_array().unwrap().iter().zip(&all) {
             let name = format!("{interpreter}: {}: {additions:#?}", shape["shape"]);

@@ -7,8 +7,7 @@ use memobj::census::Census;
 use memobj::config::CensusOptions;
 use serde_json::Value;
 
-use crate::support::python::with;
-use crate::support::skip::note;
+use crate::support::python::with_each;
 use crate::support::{Tool, workspace};
 
 /// Before 2.0 and since: types of items are laid out otherwise, and some scalars have other names.
@@ -27,17 +26,9 @@ pub fn types(census: &Census) -> BTreeMap<String, (u64, u64, bool)> {
 
 #[test]
 fn numpy_sizes_are_exact() {
-    let mut tried = 0;
-    for version in VERSIONS {
-        let interpreter = match with(&[version], "import numpy") {
-            Ok(interpreter) => interpreter,
-            Err(reason) => {
-                note(module_path!(), line!(), &format!("no {version}: {reason}"));
-                continue;
-            }
-        };
+    let tried = with_each(&VERSIONS, "import numpy", |version, interpreter| {
         let file = workspace::root().join("tests/targets/arrays.py");
-        let mut process = Tool::new(&interpreter).arg("-B").arg(file).start();
+        let mut process = Tool::new(interpreter).arg("-B").arg(file).start();
         process.wait_line("ready ");
         let (pid, mut capturer, mut state) = (process.pid(), Capturer::default(), ProcessState::default());
         let mut count =
@@ -64,9 +55,8 @@ fn numpy_sizes_are_exact() {
         let is_function =
             |name: &String| name.starts_with("_cython_") && name.ends_with(".cython_function_or_method");
         assert!(version != VERSIONS[0] || after.keys().any(is_function), "{version}: {:?}", after.keys());
-        tried += 1;
-    }
-    if tried == 0 {
+    });
+    if !tried {
         crate::skip!("no numpy to be had");
     }
 }

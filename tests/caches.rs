@@ -151,10 +151,7 @@ fn core_file_has_same_caches() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let target = Target::of(interpreter);
     let folder = tempfile::tempdir().unwrap();
-    let core = match crate::held::core(target.process.pid(), folder.path()) {
-        Ok(core) => core,
-        Err(reason) => crate::skip!("no core by gcore: {reason}"),
-    };
+    let core = crate::or_skip!(crate::held::core(target.process.pid(), folder.path()), "no core by gcore: ");
     let run = Tool::ours("memobj").args(["--caches", "--core"]).arg(core).run().expect_code(0);
     let record = run.records().remove(0);
     let rows = caches(&record);

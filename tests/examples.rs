@@ -52,10 +52,7 @@ fn python_example_reads_a_log() {
 
 #[test]
 fn leaking_test_fails_with_its_line() {
-    let python = match with(&["pytest==9.2.0"], "import pytest") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("no pytest: {reason}"),
-    };
+    let python = crate::or_skip!(with(&["pytest==9.2.0"], "import pytest"), "no pytest: ");
     let arguments = ["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
     let run = Tool::new(python)
         .args(arguments)
@@ -82,10 +79,7 @@ def test_numbers(): os.open('/dev/null', os.O_RDONLY)
 
 #[test]
 fn open_files_fail_a_test() {
-    let python = match with(&["pytest==9.2.0"], "import pytest") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("no pytest: {reason}"),
-    };
+    let python = crate::or_skip!(with(&["pytest==9.2.0"], "import pytest"), "no pytest: ");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test_opens.py"), OPENS).unwrap();
     std::fs::copy(example("pytest/conftest.py"), folder.path().join("conftest.py")).unwrap();

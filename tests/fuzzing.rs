@@ -416,10 +416,7 @@ fn core_with_false_mapping_is_read_in_bounded_memory() {
     let Some(python) = interpreters().pop() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let folder = tempfile::tempdir().unwrap();
-    let core = match core_of(target.pid(), folder.path()) {
-        Ok(core) => core,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let core = crate::or_skip!(core_of(target.pid(), folder.path()));
     let memobj = |core: &Path| {
         // Far more than it needs, far less than false sizes of up to 2^47 bytes would take.
         let limited = Tool::new("sh").args(["-c", "ulimit -v 4000000; exec \"$@\"", "sh"]);

@@ -63,10 +63,7 @@ fn rows<'r>(record: &'r Value, list: &str, name: &str) -> BTreeMap<&'r str, &'r 
 
 #[test]
 fn variables_are_counted_as_those_of_generators() {
-    let python = match python(GREENLET, "import greenlet") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let python = crate::or_skip!(python(GREENLET, "import greenlet"));
     for kind in ["generator", "greenlet"] {
         let target = Target::start(python.clone(), kind);
         let run = target.memobj(&["--holders", "--limit", "10000"]).expect_code(0);
@@ -111,28 +108,19 @@ fn assert_forgotten(target: &Target, function: &str) {
 
 #[test]
 fn forgotten_greenlets_have_their_line() {
-    let python = match python(GREENLET, "import greenlet") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let python = crate::or_skip!(python(GREENLET, "import greenlet"));
     assert_forgotten(&Target::start(python, "leak"), "__main__.forgotten");
 }
 
 #[test]
 fn forgotten_greenlets_of_gevent_have_their_line() {
-    let python = match python(GEVENT, "import gevent") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let python = crate::or_skip!(python(GEVENT, "import gevent"));
     assert_forgotten(&Target::start(python, "gevent"), "__main__.forgotten_by_gevent");
 }
 
 #[test]
 fn unknown_greenlets_are_said_to_be_missing() {
-    let python = match python(GREENLET, "import greenlet, ctypes") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let python = crate::or_skip!(python(GREENLET, "import greenlet, ctypes"));
     let target = Target::start(python, "strange");
     let unread = serde_json::json!(["greenlet.greenlet"]);
     let run = target.leaks();

@@ -150,10 +150,7 @@ fn interpreters_are_themselves_and_each_is_there_once() {
 
 #[test]
 fn psutil_measures() {
-    let interpreter: &Path = match psutil() {
-        Ok(path) => path,
-        Err(reason) => crate::skip!("no psutil: {reason}"),
-    };
+    let interpreter: &Path = crate::or_skip!(psutil(), "no psutil: ");
     let run =
         Tool::new(interpreter).args(["-c", "import psutil; print(psutil.Process().memory_info().rss)"]).run();
     let rss: u64 = run.expect_code(0).out().trim().parse().unwrap();

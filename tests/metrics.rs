@@ -102,10 +102,7 @@ fn metrics_are_read_by_both_formats() {
         }
         Err(reason) => crate::support::skip::note(module_path!(), line!(), reason),
     }
-    let families = match parse(&path("memmon.prom")) {
-        Ok(families) => families,
-        Err(reason) => crate::skip!("no prometheus_client: {reason}"),
-    };
+    let families = crate::or_skip!(parse(&path("memmon.prom")), "no prometheus_client: ");
     let rss = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     let rss = rss.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0;
     let measured = value(&families, "memmon_tree_rss_bytes");
@@ -163,10 +160,7 @@ fn dashboard_and_rules_name_known_metrics() {
 
 #[test]
 fn promtool_accepts_rules_and_queries() {
-    let programs = match prometheus::programs() {
-        Ok(programs) => programs,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let programs = crate::or_skip!(prometheus::programs());
     let tool = || Tool::new(programs.join("promtool"));
     let folder = workspace::root().join("examples/prometheus");
     tool().args(["test", "rules", "memtools.tests.yml"]).dir(folder).run().expect_code(0);
@@ -196,10 +190,7 @@ fn promtool_accepts_rules_and_queries() {
 
 #[test]
 fn prometheus_fires_on_a_leak() {
-    let programs = match prometheus::programs() {
-        Ok(programs) => programs,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let programs = crate::or_skip!(prometheus::programs());
     let Some(bot) = bot() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let pid = bot.pid().to_string();

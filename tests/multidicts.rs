@@ -5,8 +5,7 @@ use memobj::config::CensusOptions;
 use serde_json::Value;
 
 use crate::arrays::types;
-use crate::support::python::with;
-use crate::support::skip::note;
+use crate::support::python::with_each;
 use crate::support::{Tool, workspace};
 
 /// With entries of 32 bytes, with other members, and with compact entries.
@@ -14,17 +13,9 @@ const VERSIONS: [&str; 3] = ["multidict==6.9.1", "multidict==7.0.0", "multidict=
 
 #[test]
 fn multidict_sizes_are_a_word_too_low_at_most() {
-    let mut tried = 0;
-    for version in VERSIONS {
-        let interpreter = match with(&[version], "import multidict._multidict") {
-            Ok(interpreter) => interpreter,
-            Err(reason) => {
-                note(module_path!(), line!(), &format!("no {version}: {reason}"));
-                continue;
-            }
-        };
+    let tried = with_each(&VERSIONS, "import multidict._multidict", |version, interpreter| {
         let file = workspace::root().join("tests/targets/multidicts.py");
-        let mut process = Tool::new(&interpreter).arg("-B").arg(file).start();
+        let mut process = Tool::new(interpreter).arg("-B").arg(file).start();
         let reported: Value = serde_json::from_str(&process.wait_line("made ")).unwrap();
         let (mut capturer, mut state) = (Capturer::default(), ProcessState::default());
         let census = capturer.capture_process(process.pid(), &CensusOptions::default(), &mut state).unwrap();
@@ -39,9 +30,8 @@ fn multidict_sizes_are_a_word_too_low_at_most() {
             assert!(low.contains(&found_bytes), "{version}: {name}: {found_bytes}, not {bytes}");
             assert!(!exact, "{version}: {name}");
         }
-        tried += 1;
-    }
-    if tried == 0 {
+    });
+    if !tried {
         crate::skip!("no multidict to be had");
     }
 }

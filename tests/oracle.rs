@@ -97,10 +97,7 @@ fn differences(sample: &Value, before: &Value, after: &Value) -> Vec<String> {
 
 #[test]
 fn figures_match_psutil_and_kernel() {
-    let interpreter = match psutil() {
-        Ok(interpreter) => interpreter,
-        Err(reason) => crate::skip!("no psutil: {reason}"),
-    };
+    let interpreter = crate::or_skip!(psutil(), "no psutil: ");
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let wall = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let begin = wall();
@@ -153,10 +150,7 @@ fn unix_seconds(time: &Value) -> f64 {
 
 #[test]
 fn busy_process_cpu_time() {
-    let interpreter = match psutil() {
-        Ok(interpreter) => interpreter,
-        Err(reason) => crate::skip!("no psutil: {reason}"),
-    };
+    let interpreter = crate::or_skip!(psutil(), "no psutil: ");
     let mut oracle = Oracle::start(interpreter);
     let target = Tool::new("sh").args(["-c", "while :; do :; done"]).start();
     let used =

@@ -100,10 +100,10 @@ fn wheel_gives_the_four_commands() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     assert!(fs::metadata(&wheel).unwrap().len() <= MAX_WHEEL_BYTES);
     let folder = tempfile::tempdir().unwrap();
-    let commands = match with_wheel(&python.path, &wheel, &folder.path().join("venv")) {
-        Ok(commands) => commands,
-        Err(reason) => crate::skip!("no virtual environment: {reason}"),
-    };
+    let commands = crate::or_skip!(
+        with_wheel(&python.path, &wheel, &folder.path().join("venv")),
+        "no virtual environment: "
+    );
     all_start(&commands);
     let licences = Tool::new("find")
         .arg(folder.path())
@@ -231,10 +231,7 @@ fn debug(root: &Path, process: u32, user: &[&str], limits: &[&str]) -> Tool {
 
 #[test]
 fn image_looks_into_a_container() {
-    let root = match image_root(&[]) {
-        Ok(root) => root,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let root = crate::or_skip!(image_root(&[]));
     carries_licences(&[xtask::dist::folder().join("image/LICENSES")]);
     let targets = on_musl()
         .map(|on_musl| on_musl.program.clone())
@@ -255,10 +252,7 @@ fn image_looks_into_a_container() {
 fn image_looks_into_a_user_namespace() {
     let own = ["--user", "--map-root-user"];
     let join = ["--user", "--preserve-credentials"];
-    let root = match image_root(&own) {
-        Ok(root) => root,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let root = crate::or_skip!(image_root(&own));
     let Some(program) = on_musl().map(|on_musl| &*on_musl.program).or(python().map(|python| &*python.path))
     else {
         crate::skip!("no Python on this machine")

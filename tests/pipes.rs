@@ -114,10 +114,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn full_disk_leaves_whole_lines() {
-    let disk = match SmallDisk::mount() {
-        Ok(disk) => disk,
-        Err(reason) => crate::skip!("no small disk can be mounted: {reason}"),
-    };
+    let disk = crate::or_skip!(SmallDisk::mount(), "no small disk can be mounted: ");
     let target = target();
     let log = disk.0.path().join("log.jsonl");
     let run = watch(&target, &["-i", "10ms", "-o", log.to_str().unwrap()]).run().expect_code(2);
@@ -130,10 +127,7 @@ fn full_disk_leaves_whole_lines() {
 
 #[test]
 fn full_history_disk_keeps_watching() {
-    let disk = match SmallDisk::mount() {
-        Ok(disk) => disk,
-        Err(reason) => crate::skip!("no small disk can be mounted: {reason}"),
-    };
+    let disk = crate::or_skip!(SmallDisk::mount(), "no small disk can be mounted: ");
     let target = target();
     let run = watch(&target, &["-i", "10ms", "--count", "100", "--save", disk.0.path().to_str().unwrap()])
         .run()

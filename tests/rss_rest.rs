@@ -192,10 +192,7 @@ fn worker_pages_match_smaps() {
 
 #[test]
 fn library_mappings_have_owners() {
-    let numpy = match python::with(&["numpy"], "import numpy") {
-        Ok(interpreter) => interpreter,
-        Err(reason) => crate::skip!("{reason}"),
-    };
+    let numpy = crate::or_skip!(python::with(&["numpy"], "import numpy"));
     let code = "import numpy, time\na = numpy.random.rand(1500, 1500)\nb = a @ a\n\
                 c = [numpy.arange(n % 3000) for n in range(3000)]\nprint('ready', flush=True)\ntime.sleep(100)";
     let mut process = Tool::new(&numpy).args(["-c", code]).start();

@@ -154,10 +154,7 @@ fn check(answers: &BTreeMap<String, Vec<Value>>) {
 
 #[test]
 fn duckdb_answers_for_a_fleet() {
-    let python = match with(&["duckdb==2.0.1"], "import duckdb") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("no DuckDB: {reason}"),
-    };
+    let python = crate::or_skip!(with(&["duckdb==2.0.1"], "import duckdb"), "no DuckDB: ");
     let folder = tempfile::tempdir().unwrap();
     write_logs(folder.path());
     check(&answers(&python, DUCKDB, folder.path()));
@@ -165,10 +162,7 @@ fn duckdb_answers_for_a_fleet() {
 
 #[test]
 fn clickhouse_answers_for_a_fleet() {
-    let python = match with(&["chdb==4.4.0"], "import chdb") {
-        Ok(python) => python,
-        Err(reason) => crate::skip!("no chDB: {reason}"),
-    };
+    let python = crate::or_skip!(with(&["chdb==4.4.0"], "import chdb"), "no chDB: ");
     let folder = tempfile::tempdir().unwrap();
     write_logs(folder.path());
     check(&answers(&python, CLICKHOUSE, folder.path()));

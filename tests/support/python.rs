@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::skip::note;
 use super::{Background, Tool, workspace};
 
 /// The version of psutil that measurements are held against.
@@ -99,6 +100,22 @@ pub fn with(packages: &[&str], check: &str) -> Result<PathBuf, String> {
     let (major, minor) = python.version;
     let name = format!("{}-py{major}.{minor}", packages.join("-").replace("==", "-"));
     environment(python, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), packages, check)
+}
+
+/// Runs a test with each of some versions of a package for which `check` runs, and says whether there was any.
+pub fn with_each(versions: &[&str], check: &str, test: impl Fn(&str, &Path)) -> bool {
+    let mut tried = false;
+    for version in versions {
+        match with(&[version], check) {
+            Ok(interpreter) => test(version, &interpreter),
+            Err(reason) => {
+                note(module_path!(), line!(), &format!("no {version}: {reason}"));
+                continue;
+            }
+        }
+        tried = true;
+    }
+    tried
 }
 
 /// A virtual environment in `kept` with `packages`, for which `check` runs.

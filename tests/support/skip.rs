@@ -13,6 +13,20 @@ macro_rules! skip {
     }};
 }
 
+/// The value of a result; an error ends the test, with a line that has it behind `$before`.
+#[macro_export]
+macro_rules! or_skip {
+    ($result:expr) => {
+        $crate::or_skip!($result, "")
+    };
+    ($result:expr, $before:literal) => {
+        match $result {
+            Ok(value) => value,
+            Err(reason) => $crate::skip!(concat!($before, "{}"), reason),
+        }
+    };
+}
+
 /// Notes that the running test was left out: on stderr, and in a file that `cargo xtask ci` shows at its end.
 pub fn note(module: &str, line: u32, reason: &str) {
     let text = entry(std::thread::current().name(), module, line, reason);
