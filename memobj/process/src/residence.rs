@@ -115,16 +115,7 @@ impl TryFrom<Vec<PackedRun>> for Pages {
 }
 
 impl Pages {
-    /// Creates it from runs in ascending order. Runs that overlap the one before are left out.
-    #[must_use]
-    pub fn from_runs(runs: impl IntoIterator<Item = PageRun>) -> Self {
-        let mut pages = Self::default();
-        for run in runs {
-            pages.push(run);
-        }
-        pages
-    }
-
+    /// Adds a run that follows the others. One that overlaps the one before is left out.
     fn push(&mut self, run: PageRun) {
         if run.range.start >= run.range.end {
             return;
@@ -262,7 +253,10 @@ mod tests {
     #[test]
     fn overlapping_runs_are_left_out() {
         let run = |start: u64, end: u64| PageRun { range: Addr(start)..Addr(end), kind: PageKind::Private };
-        let pages = Pages::from_runs([run(8, 16), run(4, 12), run(16, 16), run(16, 20)]);
+        let mut pages = Pages::default();
+        for run in [run(8, 16), run(4, 12), run(16, 16), run(16, 20)] {
+            pages.push(run);
+        }
         assert_eq!(pages.runs(), [run(8, 20)]);
         assert_eq!(pages.resident_bytes(), 12);
     }
