@@ -203,6 +203,7 @@ fn all_missing_members_are_reported() {
 group thing = struct thing
     gone = gone | lost
     one
+    items stride = pointer
 group nothing = struct nowhere
     x
 group same = struct same
@@ -215,6 +216,8 @@ fixed \"m.thing\" = struct thing: missing
     let wanted = [
         "thing: no member gone or lost",
         "thing: one: one is a bit field",
+        "thing: no array pointer",
+        "thing: it has members that spec.txt does not list: ob_base deep bytes other three far whole points last",
         "nothing: no such type",
         "several types that differ are named same",
         "e: no enumerator BLUE",

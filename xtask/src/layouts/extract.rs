@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use super::dwarf::{Debug, Kind, Member, Shape};
-use super::spec::{Field, Fixed, Query, Spec, TypeName};
+use super::spec::{Field, Fixed, Group, Query, Spec, TypeName};
 
 /// A number of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,16 +138,28 @@ pub fn extract(spec: &Spec, version: (u32, u32), sources: &mut Sources) -> Resul
         match sources.find(&group.types) {
             Ok(Some((index, shape))) => {
                 let mut fields = Vec::new();
+                let before = faults.len();
                 for field in &group.fields {
                     let value =
                         sources.opened.get(index).map_or(Ok(None), |debug| value(debug, &shape, field));
                     match value {
                         Ok(None) if !field.optional => {
-                            faults.push(fault(format!("no member {}", field.paths.join(" or "))));
+                            let is_array = matches!(field.query, Query::Count | Query::Stride);
+                            let kind = if is_array { "array" } else { "member" };
+                            faults.push(fault(format!("no {kind} {}", field.paths.join(" or "))));
                         }
                         Ok(value) => fields.push(value),
                         Err(error) => faults.push(fault(format!("{}: {error}", field.name))),
                     }
+                }
+                if faults.len() > before
+                    && let Some(debug) = sources.opened.get(index)
+                {
+                    let others = unlisted(debug, &shape, group).unwrap_or_default();
+                    faults.push(fault(format!(
+                        "it has members that spec.txt does not list: {}",
+                        others.join(" ")
+                    )));
                 }
                 groups.push(Some(Values { size: Some(shape.size), fields }));
             }
@@ -192,6 +204,18 @@ fn named(debug: &Debug, shape: &Shape, names: &mut Vec<String>) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// The members of a struct that no field of its group names.
+fn unlisted(debug: &Debug, shape: &Shape, group: &Group) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    named(debug, shape, &mut names)?;
+    let listed = |name: &String| {
+        let mut paths = group.fields.iter().flat_map(|field| &field.paths);
+        paths.any(|path| path.split(['.', '[']).next() == Some(name))
+    };
+    names.retain(|name| !listed(name));
+    Ok(names)
 }
 
 fn value(debug: &Debug, shape: &Shape, field: &Field) -> Result<Option<Value>, String> {

@@ -37,12 +37,17 @@ impl fmt::Display for Interpreter {
     /// `Debian 3.13.5 (debug)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;
-        match (self.free_threaded, self.debug) {
-            (false, false) => Ok(()),
-            (true, false) => f.write_str(" (free-threaded)"),
-            (false, true) => f.write_str(" (debug)"),
-            (true, true) => f.write_str(" (free-threaded, debug)"),
-        }
+        f.write_str(build(self.free_threaded, self.debug))
+    }
+}
+
+/// The kind of a build, as it follows a version.
+pub(super) const fn build(free_threaded: bool, debug: bool) -> &'static str {
+    match (free_threaded, debug) {
+        (false, false) => "",
+        (true, false) => " (free-threaded)",
+        (false, true) => " (debug)",
+        (true, true) => " (free-threaded, debug)",
     }
 }
 

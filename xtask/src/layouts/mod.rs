@@ -71,36 +71,37 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
             Ok(rows) => {
                 let absent = rows.iter().filter(|(_, value)| value == "None").map(|(name, _)| name.as_str());
                 let absent: Vec<&str> = absent.collect();
-                notes.push(format!("{}: without {}", interpreter.origin, absent.join(" ")));
+                notes.push(format!("{interpreter}: without {}", absent.join(" ")));
                 made.entry(Key::for_interpreter(interpreter))
                     .or_default()
                     .insert(interpreter.origin.clone(), rows);
             }
             Err(lacking) if lacking.iter().any(|line| line.ends_with("no debug information")) => {
-                notes.push(format!("{}: no debug information", interpreter.origin));
+                notes.push(format!("{interpreter}: no debug information"));
             }
             Err(lacking) => {
-                faults.extend(lacking.into_iter().map(|line| format!("{}: {line}", interpreter.origin)));
+                faults.extend(lacking.into_iter().map(|line| format!("{interpreter}: {line}")));
             }
         }
     }
     for (key, table) in read().map_err(|error| vec![error.to_string()])? {
         for (origin, rows) in table {
+            let build = interpreters::build(key.free_threaded, key.debug);
             let fresh = made.entry(key).or_default();
             if fresh.contains_key(&origin) || origin.starts_with(derived::MARK) {
                 continue;
             }
             match keep::keep(&spec, &rows) {
                 Ok((rows, absent)) if absent.is_empty() => {
-                    notes.push(format!("{origin}: kept"));
+                    notes.push(format!("{origin}{build}: kept"));
                     fresh.insert(origin, rows);
                 }
                 Ok((rows, absent)) => {
-                    notes.push(format!("{origin}: kept, without {} until it is read again", absent.join(" ")));
+                    notes.push(format!("{origin}{build}: kept, without {} until it is read again", absent.join(" ")));
                     fresh.insert(origin, rows);
                 }
                 Err(lacking) => faults.push(format!(
-                    "{origin}: not read, and its table lacks {}: mark them with `?` in spec.txt, or run tests/interpreters",
+                    "{origin}{build}: not read, and its table lacks {}: mark them with `?` in spec.txt, or run tests/interpreters",
                     lacking.join(" ")
                 )),
             }
