@@ -2,7 +2,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | basics | [`units`], [`time`], [`process`], [`priority`], [`cgroup`], [`columns`], [`trend`] | bytes, durations, timestamps, the identity, priority and control group of a process, text on a terminal, trends of series |
+//! | basics | [`units`], [`time`], [`process`], [`cgroup`], [`columns`], [`trend`] | bytes, durations, timestamps, the identity and control group of a process, text on a terminal, trends of series |
 //! | lines | [`table`] | lines of toned text, cut at the width of the terminal, and tables |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | a cache that is bounded in bytes |
@@ -42,8 +42,6 @@ pub mod launch;
 pub mod log;
 pub mod metrics;
 pub mod output_file;
-#[cfg(unix)]
-pub mod priority;
 pub mod process;
 pub mod process_search;
 pub mod record;

@@ -1,8 +1,8 @@
 //! The priority of an analysis.
 
-use common::priority;
 use memobj_cpython::stage;
 use memobj_process::error::Error;
+use memobj_process::priority;
 
 use crate::config::CensusOptions;
 

@@ -33,7 +33,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | basics | [`addr`], [`error`] | addresses and errors, each error with a hint for the user |
+//! | basics | [`addr`], [`error`], [`priority`] | addresses; errors, each with a hint for the user; the priority of a thread of ours |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
 //! | pages | [`residence`] | which pages of a process are resident, and which it shares |
 //! | process | [`info`] | identity, sizes, mappings and threads |
@@ -51,6 +51,7 @@ pub mod elf;
 pub mod error;
 pub mod info;
 pub mod memory;
+pub mod priority;
 pub mod residence;
 pub mod snapshot;
 pub mod target;

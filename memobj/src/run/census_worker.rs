@@ -4,9 +4,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use common::cli::Failure;
-use common::priority;
 use memobj_cpython::stage;
 use memobj_process::error::Error;
+use memobj_process::priority;
 
 use crate::capture::{CensusSource, ProcessState};
 use crate::census::Census;

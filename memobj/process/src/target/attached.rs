@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::priority;
 use common::process::Stat;
 use common::units;
 
@@ -26,6 +25,7 @@ use super::write_tracking::CopyAhead;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
 use crate::memory::{Backing, CopyBuffer, Memory, PAGE_SIZE, ProcMem, Uncopied};
+use crate::priority;
 
 /// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);

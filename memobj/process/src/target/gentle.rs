@@ -14,8 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::priority;
-
 use super::attached::{StopLimits, Target};
 use super::copy_source::{Copied, CopyError, CopySource};
 use super::frozen_process::{CopyInfo, FrozenProcess};
@@ -25,6 +23,7 @@ use super::retry::retry_while_traced;
 use super::sleep::{Look, SleepingThreads};
 use crate::error::{Error, Stage};
 use crate::memory::{CopyBuffer, ProcMem};
+use crate::priority;
 use crate::residence::Residence;
 
 /// How long a moment is awaited at which a copy can begin, apart from the time of the copy itself. A program that sleeps at all mostly does

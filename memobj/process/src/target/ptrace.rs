@@ -18,7 +18,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use common::priority::{self, Raised};
 use common::process::ProcessState;
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -30,6 +29,7 @@ use super::processor::ended_call;
 use super::procfs::{thread_state, thread_status, tids};
 use super::system_call::{InCall, in_call, is_cut_short};
 use super::watchdog::{self, Watched};
+use crate::priority::{self, Raised};
 
 /// The stop of a seized thread without a signal: linux/ptrace.h.
 const PTRACE_EVENT_STOP: i32 = 128;

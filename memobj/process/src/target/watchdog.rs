@@ -17,12 +17,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::priority;
 use common::process::ProcessState;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, setsid};
 
 use super::procfs::thread_status;
+use crate::priority;
 
 /// The name of the process, at most 15 bytes.
 const NAME: &str = "memobj-watchdog";

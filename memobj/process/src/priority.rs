@@ -2,7 +2,7 @@
 //! thread inherits it.
 //!
 //! ```
-//! std::thread::spawn(|| common::priority::lower(19)).join().unwrap();
+//! std::thread::spawn(|| memobj_process::priority::lower(19)).join().unwrap();
 //! ```
 
 use std::marker::PhantomData;
@@ -58,7 +58,6 @@ pub fn raise_to_real_time() -> Raised {
 }
 
 /// The real-time policy SCHED_RR: sched(7).
-#[cfg(target_os = "linux")]
 mod real_time {
     use thread_priority::{
         RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -91,21 +90,6 @@ mod real_time {
     }
 }
 
-/// Elsewhere there is none.
-#[cfg(not(target_os = "linux"))]
-mod real_time {
-    #[derive(Debug)]
-    pub(super) struct Raised;
-
-    pub(super) const fn raise() -> Option<Raised> {
-        None
-    }
-
-    impl Raised {
-        pub fn restore(self) {}
-    }
-}
-
 /// Gives this thread the nice value `nice`, unless its own is higher, which is a lower priority.
 pub fn lower(nice: i32) {
     if current().is_some_and(|now| now < nice) {
@@ -129,8 +113,7 @@ pub fn raise_all(nice: i32) {
 /// The nice value of this thread.
 #[must_use]
 pub fn current() -> Option<i32> {
-    // 0 is the calling thread. Elsewhere it is the whole process, which we leave alone.
-    if cfg!(target_os = "linux") { getpriority_process(None).ok() } else { None }
+    getpriority_process(None).ok()
 }
 
 fn set(nice: i32) -> bool {
