@@ -150,7 +150,8 @@ fn refusal_names_the_remedy_of_this_machine() {
     }
     // Root may trace here; in a container without the capability only its user can look at it.
     for (more, remedy) in [
-        (&[][..], "run it as root (`sudo memobj …`)"),
+        // sudo does not find a program in this folder by its name.
+        (&[][..], "run it as root (`sudo $(which memobj) …`)"),
         (&["--bounding-set=-sys_ptrace"], "run memobj as that user (`docker exec --user 0`)"),
     ] {
         let Some(run) = refused_as_nobody(more) else { crate::skip!("no Python on this machine") };

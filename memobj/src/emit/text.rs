@@ -192,7 +192,9 @@ fn sentence_line(sentence: &Sentence) -> Line {
 }
 
 fn error_line(error: &ErrorRecord) -> Line {
-    let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
+    // Most messages begin with the process.
+    let pid = error.pid.filter(|_| !error.message.starts_with("pid "));
+    let pid = pid.map(|pid| format!(" of pid {pid}")).unwrap_or_default();
     let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
     let time = error.timestamp.format("%H:%M:%S");
     let text = format!("#{}  {time}  ! no census{pid}: {}{hint}", error.iteration, error.message);

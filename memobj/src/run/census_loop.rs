@@ -20,7 +20,7 @@ use common::wait::{Ready, Sources};
 
 use super::TOOL;
 use super::census_worker::CensusWorker;
-use super::iteration::Iteration;
+use super::iteration::{Iteration, nothing_counted, reason_of};
 use super::leak_search::LeakSearch;
 use super::missing_types::MissingTypes;
 use super::next_step::next_step;
@@ -190,10 +190,12 @@ impl<'a> CensusLoop<'a> {
                     Err(error) => reason = reason.or(Some(error)),
                 }
             }
-            let is_late = !reported && began.elapsed() >= GRACE_PERIOD;
-            if let Some(reason) = reason.filter(|reason| is_late && !reason.exited) {
-                say(TOOL, &format!("no Python to count yet: {}", reason.message));
-                reported = true;
+            if let Some(reason) = reason.filter(|reason| !reason.exited) {
+                if !reported && began.elapsed() >= GRACE_PERIOD {
+                    say(TOOL, &format!("no Python to count yet: {}", reason_of(&reason)));
+                    reported = true;
+                }
+                self.last_error = Some(reason);
             }
             self.wait(Some(Instant::now() + pause))?;
             pause = (pause * 2).min(max_pause);
@@ -486,10 +488,7 @@ impl<'a> CensusLoop<'a> {
         }
         if self.censuses == 0 {
             if is_launch {
-                say(
-                    TOOL,
-                    "no census was taken: the command exited before it ran a Python that could be counted",
-                );
+                say(TOOL, &nothing_counted(self.last_error.as_ref()));
             } else {
                 failure = failure.or(self.last_error.map(Failure::from));
             }

@@ -1,5 +1,6 @@
 //! Explains why a process cannot be read or paused, and what to do about it.
 
+use std::path::Path;
 use std::{fs, io};
 
 use common::process::Stat;
@@ -12,8 +13,9 @@ use crate::error::{Error, Stage};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Capability(pub u32, pub &'static str);
 
-/// The remedy outside of containers.
-pub(super) const AS_ROOT: &str = "run it as root (`sudo memobj …`)";
+/// Where sudo(8) looks for programs, as systems set it up (`secure_path`).
+const FOLDERS_OF_SUDO: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 const SYS_PTRACE: Capability = Capability(19, "SYS_PTRACE");
 
@@ -29,7 +31,7 @@ impl Capability {
 
     /// How to get it: as root, if root may have it here.
     pub(super) fn remedy(self, own: &Status) -> String {
-        if self.root_may_have(own) { AS_ROOT.to_owned() } else { self.of_container() }
+        if self.root_may_have(own) { as_root().to_owned() } else { self.of_container() }
     }
 
     /// How to get it in a container that does not have it, or that filters system calls.
@@ -38,6 +40,20 @@ impl Capability {
             "give this container the capability (`--cap-add {}`), or run memobj outside of it, as root",
             self.1
         )
+    }
+}
+
+/// The remedy outside of containers.
+pub(super) fn as_root() -> &'static str {
+    as_root_from(std::env::current_exe().ok().as_deref().and_then(Path::parent))
+}
+
+/// The same for a program in this folder: sudo does not find one in a virtual environment or a home.
+fn as_root_from(folder: Option<&Path>) -> &'static str {
+    if folder.is_none_or(|folder| FOLDERS_OF_SUDO.iter().any(|known| folder == Path::new(known))) {
+        "run it as root (`sudo memobj …`)"
+    } else {
+        "run it as root (`sudo $(which memobj) …`)"
     }
 }
 
@@ -106,7 +122,7 @@ struct DeniedAccess {
 
 impl DeniedAccess {
     fn explain(&self, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
-        const NEVER: &str = "the value can only be changed when the machine is restarted";
+        const RESTART: &str = "no user may trace, not even root: remove that setting (/etc/sysctl.d) and restart the machine; memmon works all the same";
         let elevate = SYS_PTRACE.remedy(&self.own);
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             let tracer = named(tracer, &name_of(tracer));
@@ -119,9 +135,7 @@ impl DeniedAccess {
         let own = self.own.uids.get(1);
         let is_other_users = own.is_some() && self.target.uids.iter().take(3).any(|uid| Some(uid) != own);
         match self.yama {
-            Some(3) if may_trace_any => {
-                ("may not be traced: kernel.yama.ptrace_scope is 3".to_owned(), NEVER.to_owned())
-            }
+            Some(3) => ("may not be traced: kernel.yama.ptrace_scope is 3".to_owned(), RESTART.to_owned()),
             _ if self.own.is_filtered && self.attempt == Attempt::Stop => (
                 format!(
                     "may not be paused ({error}): probably a seccomp filter of this container forbids it"
@@ -156,7 +170,7 @@ impl DeniedAccess {
                     );
                     return (message, hint);
                 }
-                (message, if scope == 2 { elevate } else { NEVER.to_owned() })
+                (message, elevate)
             }
             _ => (
                 format!(
@@ -196,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn sudo_finds_the_program() {
+        for (folder, text) in [
+            (None, "`sudo memobj …`"),
+            (Some("/usr/bin"), "`sudo memobj …`"),
+            (Some("/home/user/bot/.venv/bin"), "`sudo $(which memobj) …`"),
+        ] {
+            let remedy = as_root_from(folder.map(Path::new));
+            assert!(remedy.contains(text), "{folder:?}: {remedy}");
+        }
+    }
+
+    #[test]
     fn seccomp_is_named() {
         let mut filtered = reason(Attempt::Stop);
         filtered.own.is_filtered = true;
@@ -207,11 +233,15 @@ mod tests {
 
     #[test]
     fn yama_is_named() {
-        for (scope, word) in [(1, "memobj -- COMMAND"), (2, "sudo"), (3, "restarted")] {
+        for (scope, word) in [(1, "memobj -- COMMAND"), (2, "sudo"), (3, "restart the machine")] {
             let reason = DeniedAccess { yama: Some(scope), ..reason(Attempt::Read) };
             let text = text_of(&reason);
             assert!(text.contains(&format!("ptrace_scope is {scope}")) && text.contains(word), "{text}");
         }
+        // Root is no remedy where nobody may trace.
+        let mut other = DeniedAccess { yama: Some(3), ..reason(Attempt::Read) };
+        other.target.uids = vec![0; 4];
+        assert!(text_of(&other).contains("restart the machine") && !text_of(&other).contains("sudo"));
     }
 
     #[test]
@@ -230,6 +260,6 @@ mod tests {
         plain.own.capabilities = Some(1 << SYS_PTRACE.0);
         assert!(text_of(&plain).contains("user namespace"));
         plain.yama = Some(3);
-        assert!(text_of(&plain).contains("restarted"));
+        assert!(text_of(&plain).contains("restart the machine"));
     }
 }

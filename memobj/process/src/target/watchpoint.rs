@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Target;
-use super::access_errors::{AS_ROOT, Capability, named, own_status};
+use super::access_errors::{Capability, as_root, named, own_status};
 use super::processor::KEPT_REGISTERS;
 use super::procfs::{self, Status};
 use crate::addr::Addr;
@@ -231,9 +231,9 @@ fn not_permitted(own: &Status, paranoid: Option<i32>) -> (String, String) {
         _ if !root_may => ("perf_event_open is not permitted".to_owned(), PERFMON.of_container()),
         Some(level @ 3..) => (
             format!("kernel.perf_event_paranoid is {level}"),
-            format!("{AS_ROOT}, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)"),
+            format!("{}, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)", as_root()),
         ),
-        _ => ("perf_event_open is not permitted".to_owned(), AS_ROOT.to_owned()),
+        _ => ("perf_event_open is not permitted".to_owned(), as_root().to_owned()),
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
             format!("{reason}: {hint}")
         };
         assert!(text(&user, 3).contains("paranoid is 3: run it as root"), "{}", text(&user, 3));
-        assert!(text(&user, 2).ends_with("run it as root (`sudo memobj …`)"), "{}", text(&user, 2));
+        assert!(text(&user, 2).contains("run it as root (`sudo "), "{}", text(&user, 2));
         let in_container = Status { bounding: Some(0), ..user.clone() };
         assert!(text(&in_container, 3).contains("--cap-add PERFMON"), "{}", text(&in_container, 3));
         let filtered = Status { is_filtered: true, capabilities: Some(u64::MAX), ..user.clone() };

@@ -167,7 +167,7 @@ fn errors_and_exits_are_lines() {
     let text = String::from_utf8(out).unwrap();
     assert_eq!(
         text,
-        "#4  12:00:04  ! no census pid 7: it change (try\\u{1b}[31m again)\n\n\
+        "#4  12:00:04  ! no census of pid 7: it change (try\\u{1b}[31m again)\n\n\
          #5  12:00:05  py\\nthon (pid 7) was killed by signal 9\n\n\
          #5  12:00:05  py\\nthon (pid 7) runs another program now\n"
     );
