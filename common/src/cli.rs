@@ -104,6 +104,15 @@ pub struct Repeat {
     pub duration: Option<Duration>,
 }
 
+/// Parses a process number.
+///
+/// # Errors
+/// The text is no number, or 0: what it must be, for the user.
+pub fn parse_pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|&pid| pid > 0);
+    pid.ok_or_else(|| "not a process number; pgrep -f NAME finds the one of a program".to_owned())
+}
+
 /// Reads an interval of at least [`MIN_INTERVAL`].
 ///
 /// # Errors

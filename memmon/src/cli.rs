@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use common::cli::Repeat;
+use common::cli::{Repeat, parse_pid};
 use common::record::Metric;
 use common::time::parse_duration;
 use common::units::parse_bytes;
@@ -17,7 +17,7 @@ use common::units::parse_bytes;
 #[command(name = TOOL, version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
     /// Watch process PID and all processes below it (repeatable)
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command", help_heading = "Target")]
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid, conflicts_with = "command", help_heading = "Target")]
     pub pid: Vec<u32>,
 
     /// Watch all processes named NAME; interpreters also match by the name of their script

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Parser};
-use common::cli::{Failure, parse_interval};
+use common::cli::{Failure, parse_interval, parse_pid};
 use common::record::Scope;
 use common::time::{DurationError, parse_duration};
 use common::units::{parse_bytes, thousands};
@@ -160,12 +160,6 @@ pub struct Args {
     /// Locate the interpreter by this method only
     #[arg(long, value_parser = locate_methods(), hide = true)]
     pub locate: Option<LocateMethod>,
-}
-
-/// Parses a process number.
-fn parse_pid(text: &str) -> Result<u32, String> {
-    let pid = text.parse().ok().filter(|&pid| pid > 0);
-    pid.ok_or_else(|| "not a process number; pgrep -f NAME finds the one of a program".to_owned())
 }
 
 /// Parses the longest pause, which may be 0.
