@@ -245,9 +245,17 @@ fn assign_roles(pairs: &mut [ProcessPair<'_>]) {
     }
 }
 
-/// A command line, cut in the middle to the length of a role.
+/// A command line without the folder of its program, cut in the middle to the length of a role.
 pub fn shorten_command(line: &str) -> String {
-    shorten(line, MAX_ROLE_CHARS)
+    shorten(without_folder(line), MAX_ROLE_CHARS)
+}
+
+/// A command line from the name of its program on: the same program may be in another folder in another run.
+fn without_folder(line: &str) -> &str {
+    let (program, _) = line.split_once(' ').unwrap_or((line, ""));
+    let name = program.rfind('/').and_then(|at| line.get(at + 1..));
+    let is_path = program.starts_with(['/', '.']) && !program.ends_with('/');
+    name.filter(|_| is_path).unwrap_or(line)
 }
 
 /// At most `most` characters of a text, with `…` in its middle for those left out. Counts characters, as characters without width have no bound.
@@ -278,6 +286,21 @@ mod tests {
         let processes: Vec<Process> =
             processes.iter().map(|&(pid, start, line)| process(pid, start, line, 1)).collect();
         vec![measurement("r", 1, tree(&processes))]
+    }
+
+    #[test]
+    fn roles_leave_out_folders_of_programs() {
+        for (line, role) in [
+            ("/srv/bot/.venv/bin/python -m web.server /data/x", "python -m web.server /data/x"),
+            ("./run", "run"),
+            (".venv/bin/python", "python"),
+            ("postgres: writer / idle", "postgres: writer / idle"),
+            ("/srv/ x", "/srv/ x"),
+            ("/", "/"),
+            ("", ""),
+        ] {
+            assert_eq!(shorten_command(line), role);
+        }
     }
 
     #[test]
