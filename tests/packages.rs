@@ -63,9 +63,12 @@ fn all_start(folder: &Path) {
     }
 }
 
-/// A package carries the licences of its font and of all libraries in it.
+/// The text of the licence of the GNU C Library, and where Debian has it.
+const LGPL: [&str; 2] = ["GNU LESSER GENERAL PUBLIC LICENSE", "/usr/share/common-licenses/LGPL-2.1"];
+
+/// A package carries the licences of its font and of all libraries in it, and that of the C library as `lgpl`.
 #[track_caller]
-fn carries_licences(files: &[PathBuf]) {
+fn carries_licences(files: &[PathBuf], lgpl: &str) {
     let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     // A library of each program, the font, and texts of licences.
     for part in [
@@ -76,6 +79,7 @@ fn carries_licences(files: &[PathBuf]) {
         "clap v",
         "Bitstream Vera",
         "GNU C Library",
+        lgpl,
         "Permission is hereby granted",
     ] {
         assert!(text.contains(part), "{part}: {files:?}");
@@ -110,7 +114,7 @@ fn wheel_gives_the_four_commands() {
         .args(["-path", "*/memtools-*/licenses/*", "-type", "f"])
         .run()
         .out();
-    carries_licences(&licences.lines().map(PathBuf::from).collect::<Vec<_>>());
+    carries_licences(&licences.lines().map(PathBuf::from).collect::<Vec<_>>(), LGPL[0]);
     let bot = bot(Tool::new(&python.path));
     names_the_leak(Tool::new(commands.join("memobj")), bot.pid());
     // The others, in a pipe as in the README.
@@ -164,7 +168,7 @@ fn debian_package_installs() {
         .run();
     run.expect_code(0);
     all_start(&root.path().join("usr/bin"));
-    carries_licences(&[root.path().join("usr/share/doc/memtools/copyright")]);
+    carries_licences(&[root.path().join("usr/share/doc/memtools/copyright")], LGPL[1]);
     for program in PROGRAMS {
         for file in [
             format!("usr/share/man/man1/{program}.1.gz"),
@@ -232,7 +236,7 @@ fn debug(root: &Path, process: u32, user: &[&str], limits: &[&str]) -> Tool {
 #[test]
 fn image_looks_into_a_container() {
     let root = crate::or_skip!(image_root(&[]));
-    carries_licences(&[xtask::dist::folder().join("image/LICENSES")]);
+    carries_licences(&[xtask::dist::folder().join("image/LICENSES")], LGPL[0]);
     let targets = on_musl()
         .map(|on_musl| on_musl.program.clone())
         .into_iter()

@@ -152,7 +152,7 @@ fn wheel(tools: &Tools, machine: Machine, compiled: &Path, folder: &Path) -> io:
     copy_programs(compiled, &stage.join(format!("{name}.data/scripts")))?;
     // maturin takes the licences that pyproject.toml names from the root of the project.
     let third_party = workspace::root().join("LICENSE-THIRD-PARTY");
-    write(&third_party, licences::third_party(machine.target)?.as_bytes())?;
+    write(&third_party, licences::third_party_with_lgpl(machine.target)?.as_bytes())?;
     let args = ["pep517", "write-dist-info", "--interpreter", "python3", "--metadata-directory"];
     let done = run(tools
         .command("maturin")
@@ -229,7 +229,8 @@ fn debian(tools: &Tools, machine: Machine, compiled: &Path, folder: &Path) -> io
 fn image(machine: Machine, compiled: &Path, folder: &Path) -> io::Result<()> {
     copy_programs(compiled, &folder.join("bin"))?;
     let apache = fs::read_to_string(workspace::root().join("LICENSE-APACHE"))?;
-    write(&folder.join("LICENSES"), format!("{}\n{apache}", licences::all(machine.target)?).as_bytes())?;
+    let licences = [licences::all(machine.target)?, apache, licences::lgpl()?].join("\n");
+    write(&folder.join("LICENSES"), licences.as_bytes())?;
     fs::copy(workspace::root().join("packaging/Dockerfile"), folder.join("Dockerfile")).map(drop)
 }
 

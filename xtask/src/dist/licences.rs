@@ -15,26 +15,39 @@ const APACHE: &str = "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTI
 /// A line between two texts.
 const RULER: &str = "------------------------------------------------------------------------------";
 
-/// All licences but the text of the Apache License, which each Debian has already.
+/// All licences but the texts of the Apache License and the LGPL, which each Debian has already.
 ///
 /// # Errors
 /// A licence cannot be read, or cargo fails.
 pub fn all(target: &str) -> io::Result<String> {
     let read = |name: &str| fs::read_to_string(workspace::root().join(name));
     Ok(format!(
-        "memtools is licensed under the MIT licence or the Apache License 2.0, at your choice. The text of the latter is in\n\
-         /usr/share/common-licenses/Apache-2.0 on Debian.\n\n{}\n{RULER}\n\nThe font in the programs:\n\n{}\n{RULER}\n\n{}",
+        "memtools is licensed under the MIT licence or the Apache License 2.0, at your choice. On Debian the text of the latter is in\n\
+         /usr/share/common-licenses/Apache-2.0, and that of the licence of the GNU C Library in /usr/share/common-licenses/LGPL-2.1.\n\n{}\n{RULER}\n\nThe font in the programs:\n\n{}\n{RULER}\n\n{}",
         read("LICENSE-MIT")?,
         read("LICENSE-DEJAVU")?,
         third_party(target)?,
     ))
 }
 
-/// The libraries in the programs, with their versions and licences, and the text of each licence once.
+/// The licences of the libraries, and the text of the LGPL: for packages outside of Debian.
 ///
 /// # Errors
 /// A licence cannot be read, or cargo fails.
-pub fn third_party(target: &str) -> io::Result<String> {
+pub fn third_party_with_lgpl(target: &str) -> io::Result<String> {
+    Ok(format!("{}\n{RULER}\n\n{}", third_party(target)?, lgpl()?))
+}
+
+/// The text of the licence of the GNU C Library, which goes with each copy of a program that contains it.
+///
+/// # Errors
+/// It cannot be read.
+pub fn lgpl() -> io::Result<String> {
+    fs::read_to_string(workspace::root().join("packaging/LGPL-2.1"))
+}
+
+/// The libraries in the programs, with their versions and licences, and the text of each licence once.
+fn third_party(target: &str) -> io::Result<String> {
     let mut text = "The programs contain the standard library of Rust (MIT OR Apache-2.0) and parts of the GNU C Library \
          (LGPL-2.1-or-later, https://www.gnu.org/software/libc/); memtools' source builds them with another version of it.\n\
          They are built with these libraries of Rust:\n\n"
