@@ -70,7 +70,12 @@ fn tree() -> Figure {
     let parts = (0..3_u64).map(|n| {
         series(NAMES[usize::try_from(n).unwrap()], usize::try_from(n).unwrap(), runs(&|s| size(n, s)))
     });
-    let mark = |second, kind, text: &str| Mark { unix_ms: point(second, 0).unix_ms, kind, text: text.into() };
+    let mark = |second, kind, text: &str| Mark {
+        unix_ms: point(second, 0).unix_ms,
+        kind,
+        count: 1,
+        text: text.into(),
+    };
     Figure {
         title: "Memory of python3 bot.py".into(),
         subtitle: vec!["500 samples".into()],
@@ -305,7 +310,8 @@ fn hostile_names_stay_text() {
     let mut figure = lines(&hostile);
     figure.title = format!("{} {}", hostile[0], hostile[1]);
     figure.subtitle = vec![hostile[2].to_owned()];
-    figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Limit, text: hostile[0].to_owned() }];
+    figure.marks =
+        vec![Mark { unix_ms: START, kind: MarkKind::Limit, count: 1, text: hostile[0].to_owned() }];
     let Some((browser, _folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
     let (x, y) = at(&browser, 30, 30);
     browser.mouse(&[Mouse::To(x, y)]);

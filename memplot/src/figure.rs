@@ -1,5 +1,7 @@
 //! A plot independent of its output format: series of points, event marks, title and subtitle.
 
+use common::units::thousands;
+
 /// Separates the parts of a subtitle.
 pub const PART_SEPARATOR: &str = "  ·  ";
 
@@ -86,6 +88,8 @@ pub struct Mark {
     pub unix_ms: i64,
     /// The kind of event.
     pub kind: MarkKind,
+    /// The number of events that it stands for.
+    pub count: u64,
     /// A description.
     pub text: String,
 }
@@ -113,6 +117,12 @@ impl Series {
     }
 }
 
+/// The number of events of a kind.
+#[must_use]
+pub fn event_count(marks: &[Mark], kind: MarkKind) -> u64 {
+    marks.iter().filter(|mark| mark.kind == kind).map(|mark| mark.count).sum()
+}
+
 impl Figure {
     /// The points of all series.
     pub fn points(&self) -> impl Iterator<Item = Point> + '_ {
@@ -133,9 +143,47 @@ impl Figure {
             .or_else(|| self.series.iter().filter_map(with_peak).reduce(higher))
     }
 
-    /// The subtitle in one line.
+    /// The parts of the subtitle of a picture: also the numbers of its arrows, which explains them.
+    #[must_use]
+    pub fn picture_subtitle(&self) -> Vec<String> {
+        let arrows = [(MarkKind::Started, "▲", "started"), (MarkKind::Exited, "▼", "ended")];
+        let counts = arrows.into_iter().filter_map(|(kind, arrow, what)| {
+            let count = event_count(&self.marks, kind);
+            (count > 0).then(|| format!("{arrow} {} {what}", thousands(count)))
+        });
+        let counts = counts.collect::<Vec<_>>().join(" ");
+        self.subtitle.iter().cloned().chain(Some(counts).filter(|counts| !counts.is_empty())).collect()
+    }
+
+    /// The subtitle of a picture in one line.
     #[must_use]
     pub fn subtitle_line(&self) -> String {
-        self.subtitle.join(PART_SEPARATOR)
+        self.picture_subtitle().join(PART_SEPARATOR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_of_a_picture_are_explained() {
+        let mark = |kind, count| Mark { unix_ms: 1, kind, count, text: String::new() };
+        let mut figure = Figure {
+            title: String::new(),
+            subtitle: vec!["3 samples".to_owned()],
+            unit: Unit::Bytes,
+            stacked: false,
+            log_scale: false,
+            delta: false,
+            time: (0, 2),
+            series: Vec::new(),
+            total: None,
+            marks: Vec::new(),
+        };
+        assert_eq!(figure.subtitle_line(), "3 samples");
+        figure.marks =
+            vec![mark(MarkKind::Started, 1200), mark(MarkKind::Limit, 1), mark(MarkKind::Exited, 1)];
+        assert_eq!(figure.subtitle_line(), "3 samples  ·  ▲ 1,200 started ▼ 1 ended");
     }
 }

@@ -60,8 +60,9 @@ impl Layout {
         let (w, h) = (f64::from(size.width), f64::from(size.height));
         let text_width = w - 2.0 * MARGIN;
         let title = shortened(&figure.title, TITLE, text_width);
-        let mut subtitle =
-            wrap_parts(&figure.subtitle, PART_SEPARATOR, |line| width(line, SUBTITLE) <= text_width);
+        let mut subtitle = wrap_parts(&figure.picture_subtitle(), PART_SEPARATOR, |line| {
+            width(line, SUBTITLE) <= text_width
+        });
         subtitle.truncate(MAX_SUBTITLE_LINES);
         for line in &mut subtitle {
             *line = shortened(line, SUBTITLE, text_width);

@@ -32,7 +32,12 @@ fn figure(names: &[&str]) -> Figure {
         time: (1_780_000_000_000, 1_780_000_002_000),
         series: series.collect(),
         total: None,
-        marks: vec![Mark { unix_ms: 1_780_000_001_000, kind: MarkKind::Exited, text: names.concat() }],
+        marks: vec![Mark {
+            unix_ms: 1_780_000_001_000,
+            kind: MarkKind::Exited,
+            count: 1,
+            text: names.concat(),
+        }],
     }
 }
 

@@ -3,7 +3,7 @@
 use common::units::counted;
 
 use crate::clock::{time_of_day, zone};
-use crate::figure::{Mark, MarkKind};
+use crate::figure::{Mark, MarkKind, event_count};
 
 /// The maximal number of lines.
 const MAX_LINES: usize = 4;
@@ -42,7 +42,7 @@ fn explained(marks: &[Mark]) -> Vec<String> {
         (MarkKind::Run, "run began", "runs began"),
     ];
     let counted = names.into_iter().filter_map(|(kind, one, many)| {
-        let count = marks.iter().filter(|mark| mark.kind == kind).count() as u64;
+        let count = event_count(marks, kind);
         (count > 0).then(|| format!("{} {}", symbol(kind), counted(count, one, many)))
     });
     let line = counted.collect::<Vec<_>>().join("  ");

@@ -93,8 +93,8 @@ fn axes_and_labels_are_shown() {
         figure(vec![series("python3 bot.py", 0, &[&run]), series("worker", 1, &[&run[..50]])], true);
     figure.series[1].ended = true;
     figure.marks = vec![
-        Mark { unix_ms: START + 50_000, kind: MarkKind::Exited, text: "worker exited".into() },
-        Mark { unix_ms: START + 70_000, kind: MarkKind::Limit, text: "total above 500 MiB".into() },
+        Mark { unix_ms: START + 50_000, kind: MarkKind::Exited, count: 3, text: "worker exited".into() },
+        Mark { unix_ms: START + 70_000, kind: MarkKind::Limit, count: 1, text: "total above 500 MiB".into() },
     ];
     for size in [(40, 24), (100, 24), (250, 60)] {
         let text = drawn(&figure, size, ColourDepth::None);
@@ -106,7 +106,7 @@ fn axes_and_labels_are_shown() {
             "python3 bot.py",
             "ended",
             "total above 500 MiB",
-            "▾ 1 ended",
+            "▾ 3 ended",
         ] {
             assert!(text.contains(word), "{word} {size:?}:\n{text}");
         }
@@ -185,7 +185,7 @@ proptest! {
         let mut figure = figure(vec![series(&name, 0, &runs), series("other", 1, &runs)], stacked);
         figure.log_scale = log_scale;
         figure.title = name.clone();
-        figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Oom, text: name.clone() }];
+        figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Oom, count: 1, text: name.clone() }];
         let text = drawn(&figure, size, depth);
         prop_assert!(text.lines().count() <= usize::from(size.1), "{}", text);
         let text = plain(&text);
