@@ -56,10 +56,11 @@ fn pids_of_no_process() {
 #[test]
 fn words_instead_of_pids() {
     for word in ["0", "-1", "abc", "99999999999999999999", "1.5", ""] {
+        let reason = if word.is_empty() { "a value is required" } else { "not a process number" };
         for tool in ["memobj", "memmon"] {
             let run = Tool::ours(tool).arg(format!("-p{word}")).run();
             assert_eq!(run.code(), Some(2), "{run}");
-            assert!(run.out().is_empty() && run.err().contains("not a process number"), "{run}");
+            assert!(run.out().is_empty() && run.err().contains(reason), "{run}");
         }
     }
 }

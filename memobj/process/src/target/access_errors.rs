@@ -214,7 +214,7 @@ mod tests {
         for (folder, text) in [
             (None, "`sudo memobj …`"),
             (Some("/usr/bin"), "`sudo memobj …`"),
-            (Some("/home/user/bot/.venv/bin"), "`sudo $(which memobj) …`"),
+            (Some("/srv/bot/.venv/bin"), "`sudo $(which memobj) …`"),
         ] {
             let remedy = as_root_from(folder.map(Path::new));
             assert!(remedy.contains(text), "{folder:?}: {remedy}");
