@@ -31,3 +31,24 @@ pub(super) fn nothing_counted(last: Option<&Error>) -> String {
 fn is_refusal(error: &Error) -> bool {
     !error.exited && !error.is_transient && matches!(error.stage, Stage::ATTACH | Stage::COPY)
 }
+
+#[cfg(test)]
+mod tests {
+    use memobj_cpython::stage;
+
+    use super::*;
+
+    #[test]
+    fn refusal_of_a_command_has_its_remedy() {
+        let refusal = Error::new(Stage::ATTACH, "pid 7: may not be traced", "run it as root");
+        assert_eq!(reason_of(&refusal), "pid 7: may not be traced: run it as root");
+        assert_eq!(
+            nothing_counted(Some(&refusal)),
+            "no census was taken: pid 7: may not be traced: run it as root"
+        );
+        let other = Error::new(stage::LOCATE, "`sh` runs no CPython", "name a Python");
+        for last in [None, Some(other), Some(Error::exited(Stage::ATTACH, "pid 7: ended"))] {
+            assert!(nothing_counted(last.as_ref()).ends_with("before it ran a Python that could be counted"));
+        }
+    }
+}

@@ -157,7 +157,9 @@ fn errors_and_exits_are_lines() {
         pid: Some(7),
         ..ErrorRecord::new(header(4), "copy", "it change".into())
     };
+    let named = ErrorRecord { message: "pid 7 (bot): may not be traced".into(), ..error.clone() };
     text.record(&Record::Error(error)).unwrap();
+    text.record(&Record::Error(named)).unwrap();
     let mut event = ProcessEvent::new(header(5), EventKind::Exited, 7, 7);
     (event.name, event.signal) = (Some("py\nthon".into()), Some(9));
     text.record(&Record::ProcessEvent(Box::new(event.clone()))).unwrap();
@@ -168,6 +170,7 @@ fn errors_and_exits_are_lines() {
     assert_eq!(
         text,
         "#4  12:00:04  ! no census of pid 7: it change (try\\u{1b}[31m again)\n\n\
+         #4  12:00:04  ! no census: pid 7 (bot): may not be traced (try\\u{1b}[31m again)\n\n\
          #5  12:00:05  py\\nthon (pid 7) was killed by signal 9\n\n\
          #5  12:00:05  py\\nthon (pid 7) runs another program now\n"
     );
