@@ -103,3 +103,18 @@ fn is_licence(name: &str) -> bool {
     let name = name.to_uppercase();
     ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"].iter().any(|known| name.starts_with(known))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::machine::MACHINES;
+
+    #[test]
+    fn packages_outside_of_debian_have_the_lgpl() {
+        let target = MACHINES[0].target;
+        let (wheel, debian) = (third_party_with_lgpl(target).unwrap(), all(target).unwrap());
+        let text = "GNU LESSER GENERAL PUBLIC LICENSE\n                       Version 2.1";
+        assert!(wheel.contains(text) && wheel.contains("clap v"));
+        assert!(!debian.contains(text) && debian.contains("/usr/share/common-licenses/LGPL-2.1"));
+    }
+}
