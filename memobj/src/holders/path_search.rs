@@ -302,6 +302,9 @@ pub(super) fn find_paths<M: Memory>(
         calls.add(order, node);
         keep(node, keeper);
     }
+    // Each of them holds its own variables, whoever holds it.
+    let mut is_start = NodeSet::new(graph.objects());
+    nodes.iter().for_each(|&node| is_start.insert(node));
     let mut starts = nodes;
     // What a function only computes with, other paths may name.
     let has_name = |from: NodeId, to: NodeId| {
@@ -312,11 +315,8 @@ pub(super) fn find_paths<M: Memory>(
         for calls in calls.groups() {
             paths.extend(references, calls, |from, to| {
                 let is_outlasted = kept_by(to) > keeper;
-                let follows = follow(
-                    from,
-                    to,
-                    has_name(from, to) && is_no_loop(to) && is_no_context(to) && !is_outlasted,
-                );
+                let may_lead_to = has_name(from, to) && is_no_loop(to) && is_no_context(to);
+                let follows = follow(from, to, may_lead_to && !is_outlasted && !is_start.contains(to));
                 if follows {
                     keep(to, keeper);
                 }
