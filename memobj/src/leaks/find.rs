@@ -284,7 +284,9 @@ fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow)
     };
     let entries = trends.trend(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
     let slows_down = trends.is_slowing(&entries.unwrap_or(bytes));
-    (entries.is_some() || is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {
+    // A table keeps the size for the most entries that it had.
+    let has_entries = row.entries.iter().any(|&count| count > 0);
+    (entries.is_some() || !has_entries && is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {
         type_id,
         row,
         objects,
