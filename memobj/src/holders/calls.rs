@@ -89,33 +89,40 @@ pub(super) fn order_suspended(
         return Vec::new();
     }
     let all: HashSet<NodeId> = suspended.iter().copied().collect();
-    let mut awaited_by: HashMap<NodeId, NodeId> = HashMap::new();
+    let mut waits = Vec::new();
     for &from in suspended.iter().chain(frames.found.keys()) {
         let steps = if frames.found.contains_key(&from) { MAX_STEPS_OF_FRAME } else { MAX_STEPS };
-        for to in find_awaited(graph, from, steps, &all) {
-            // Of several, the outermost.
-            let is_outer = |other: &NodeId| frames.found.get(other) <= frames.found.get(&from);
-            if !(frames.found.contains_key(&from) && awaited_by.get(&to).is_some_and(is_outer)) {
-                awaited_by.insert(to, from);
-            }
+        let found = find_awaited(graph, from, steps, &all);
+        waits.extend(found.into_iter().map(|(step, to)| (step, frames.found.get(&from), from, to)));
+    }
+    // The nearest counts: over its future, a function also leads to the one that waits for it. Of several frames, the outermost.
+    waits.sort_unstable();
+    let mut awaited_by: HashMap<NodeId, NodeId> = HashMap::new();
+    for (_, _, from, to) in waits {
+        let mut awaiters = std::iter::successors(Some(&from), |node| awaited_by.get(node));
+        if !awaited_by.contains_key(&to) && awaiters.all(|&node| node != to) {
+            awaited_by.insert(to, from);
         }
     }
     let order = |&node: &NodeId| {
-        // Functions may wait for each other.
         let awaiters = std::iter::successors(awaited_by.get(&node), |node| awaited_by.get(node));
-        let (count, last) = awaiters
-            .take(suspended.len())
-            .fold((0_usize, node), |(count, _), &node| (count.saturating_add(1), node));
+        let (count, last) =
+            awaiters.fold((0_usize, node), |(count, _), &node| (count.saturating_add(1), node));
         CallOrder::of_suspended(frames.found.get(&last).copied(), count)
     };
     suspended.iter().map(order).collect()
 }
 
-/// Those of `all` that a function waits for, or holds close at hand.
-fn find_awaited(graph: &ObjectGraph<'_>, from: NodeId, steps: usize, all: &HashSet<NodeId>) -> Vec<NodeId> {
+/// Those of `all` that a function waits for, or holds close at hand, with the number of references on the way.
+fn find_awaited(
+    graph: &ObjectGraph<'_>,
+    from: NodeId,
+    steps: usize,
+    all: &HashSet<NodeId>,
+) -> Vec<(usize, NodeId)> {
     let mut found = Vec::new();
     let mut front = vec![from];
-    for _ in 0..steps {
+    for step in 0..steps {
         let mut next = Vec::new();
         for &node in &front {
             let targets = graph.references().targets(node);
@@ -124,7 +131,7 @@ fn find_awaited(graph: &ObjectGraph<'_>, from: NodeId, steps: usize, all: &HashS
             }
             for &to in targets {
                 if to != from && all.contains(&to) {
-                    found.push(to);
+                    found.push((step, to));
                 } else if next.len() < MAX_OBJECTS {
                     next.push(to);
                 }
