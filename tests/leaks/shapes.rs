@@ -112,6 +112,9 @@ pub const FEW: &[&str] = &[
 pub const ALL: &[Shape] = &[
     leak("observers", &["__main__.Observer"], &["__main__.subject.observers"]),
     leak("exit_callbacks", &["__main__.Observer"], &["atexit callbacks"]),
+    leak("fork_callbacks", &["__main__.Hook"], &["register_at_fork callbacks"]),
+    counted("audit_hooks", &["__main__.Hook"], &["audit hooks"], 0.05),
+    leak("codec_errors", &["__main__.Hook"], &["codec error handlers"]),
     leak("wrapped_twice", PAYLOAD, &["__main__.due", "__main__.by_name"]),
     leak("errors_in_dicts", &["__main__.Failure"], &["__main__.crumbs"]),
     counted("native_each", &["__main__.Packer"], &["__main__.packers"], 0.05),

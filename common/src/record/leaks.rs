@@ -11,6 +11,14 @@ use super::names::names;
 
 /// The holder of the callbacks of `atexit`.
 pub const EXIT_CALLBACKS: &str = "atexit callbacks";
+/// The holder of the callbacks of `os.register_at_fork`.
+pub const FORK_CALLBACKS: &str = "register_at_fork callbacks";
+/// The holder of what `sys.addaudithook` was given.
+pub const AUDIT_HOOKS: &str = "audit hooks";
+/// The holder of what `codecs.register_error` was given.
+pub const CODEC_ERRORS: &str = "codec error handlers";
+/// The holder of what `codecs.register` was given, and of the codecs found so far.
+pub const CODECS: &str = "codec registry";
 /// The holder of what only the collector's rule keeps: a suspended greenlet.
 pub const GREENLETS: &str = "suspended greenlets";
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::record::{
-    EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
+    AUDIT_HOOKS, CODEC_ERRORS, CODECS, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak,
+    LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
 };
 use crate::units::Bytes;
 
@@ -23,6 +24,12 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &**holder == EXIT_CALLBACKS => {
             "call atexit.unregister() when an object is done with, or register one function that ends all of them".into()
+        }
+        _ if [FORK_CALLBACKS, AUDIT_HOOKS].contains(&&**holder) => {
+            "these cannot be removed: register one function for all objects, once".into()
+        }
+        _ if [CODEC_ERRORS, CODECS].contains(&&**holder) => {
+            "register one function for all objects, once, and not for each object".into()
         }
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.name.ends_with("Task") && has_ended(leak) => {

@@ -100,6 +100,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                     (format!("thread {name}").into(), None)
                 }
                 RootKind::ExitCallbacks(_) => (EXIT_CALLBACKS.into(), None),
+                RootKind::Registry(registry) => (registry.name().into(), None),
                 RootKind::Interpreter(_) => (INTERPRETER.into(), None),
                 RootKind::Greenlets => (GREENLETS.into(), None),
                 RootKind::GreenletStacks => ("(stacks of greenlets)".into(), None),

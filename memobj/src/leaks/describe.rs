@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use common::record::{GrowthMode, Leak, Liveness};
+use common::record::{CODECS, GrowthMode, Leak, Liveness};
 use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::walk::ObjectCount;
 use memobj_process::memory::Memory;
@@ -220,8 +220,8 @@ impl LeakFinder<'_, '_> {
     fn is_standard(&self, place: NameId, node: Option<NodeId>) -> bool {
         let module = self.module(node);
         let name = self.history.place(place);
-        // The interpreter keeps strings of the program by themselves, too.
-        &*name == INTERPRETER
+        // The interpreter keeps strings of the program by themselves, too, and codecs for the library.
+        [INTERPRETER, CODECS].contains(&&*name)
             || &*name != "gc.garbage" && module.is_some_and(|module| self.holders.is_standard(module))
     }
 
@@ -322,7 +322,9 @@ impl LeakFinder<'_, '_> {
             (Some(of), _) => of.name().into(),
             (None, Some(RootKind::Thread(_))) => "thread".into(),
             (None, Some(RootKind::ExitCallbacks(_))) => "C array".into(),
-            (None, Some(RootKind::Interpreter(_) | RootKind::StaticTypes)) => "interpreter".into(),
+            (None, Some(RootKind::Interpreter(_) | RootKind::Registry(_) | RootKind::StaticTypes)) => {
+                "interpreter".into()
+            }
             (None, Some(RootKind::Greenlets)) => "greenlet".into(),
             (None, Some(RootKind::Native | RootKind::Unknown | RootKind::GreenletStacks)) => {
                 "native structure".into()

@@ -2,7 +2,9 @@
 //!
 //! That is no proof. It is what can be said where no addition was seen.
 
-use common::record::{CodeLine, EXIT_CALLBACKS, GREENLETS, GrowthMode, Leak};
+use common::record::{
+    AUDIT_HOOKS, CODEC_ERRORS, CODECS, CodeLine, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak,
+};
 use memobj_cpython::runtime::frame::read_definition;
 use memobj_process::memory::Memory;
 
@@ -138,7 +140,7 @@ pub(super) fn container_part(leak: &Leak) -> Option<&str> {
 pub(super) fn name_in_code(holder: &str) -> Option<&str> {
     match holder {
         EXIT_CALLBACKS => return Some(ATEXIT),
-        GREENLETS => return None,
+        GREENLETS | FORK_CALLBACKS | AUDIT_HOOKS | CODEC_ERRORS | CODECS => return None,
         _ => {}
     }
     let name = holder.split(" (").next()?;

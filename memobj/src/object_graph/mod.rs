@@ -5,6 +5,7 @@
 
 mod ranks;
 mod refcounts;
+pub mod registry;
 pub mod roots;
 mod unreachable;
 
@@ -26,6 +27,7 @@ use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 pub use ranks::Ranks;
+pub use registry::Registry;
 pub use roots::{GraphThread, Root, RootKind};
 
 /// A type, by its number among all that have objects.

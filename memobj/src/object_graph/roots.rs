@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::registry::Registry;
 use crate::graph::{NodeId, NodeSet, TooLarge};
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::exit_callbacks::ExitCallbacks;
@@ -43,7 +44,9 @@ pub enum RootKind {
     Thread(usize),
     /// The callbacks of `atexit`, with the address of their number if it is in C.
     ExitCallbacks(Option<Addr>),
-    /// The state of an interpreter.
+    /// What was registered with an interpreter.
+    Registry(Registry),
+    /// The rest of the state of an interpreter.
     Interpreter(usize),
     /// Greenlets that are suspended: the collector does not free them, whoever refers to them (`green_is_gc` in `PyGreenlet.cpp`).
     Greenlets,
@@ -101,8 +104,13 @@ impl ObjectGraph<'_> {
                 found.push((RootKind::Thread(thread), self.nodes(&held)));
             }
             let held = guesses(&mut reader, interpreter, layout.interpreter_state.size);
-            let (lists, held): (Vec<Addr>, Vec<Addr>) =
+            let registries = Registry::read_all(objects, layout, interpreter);
+            let (lists, mut held): (Vec<Addr>, Vec<Addr>) =
                 held.into_iter().partition(|&at| python.is_exit_callback_list(at));
+            held.retain(|held| registries.iter().all(|(_, at)| at != held));
+            for (registry, at) in registries {
+                found.push((RootKind::Registry(registry), self.nodes(&[at])));
+            }
             let callbacks = match python.read_exit_callbacks(interpreter) {
                 Some(ExitCallbacks { held, count }) => (Some(count), held),
                 None => (None, lists),

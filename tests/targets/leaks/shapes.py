@@ -3,6 +3,7 @@
 Prints `ready PID` when it is under way, then does one step RATE times a second, until its stdin ends.
 """
 import atexit
+import codecs
 import collections
 import functools
 import gc
@@ -180,6 +181,24 @@ def finalizers_in_use(n):
     registry = weakref.finalize._registry
     weakref.finalize(anchor, print, worked_on(n))
     return registry
+
+
+class Hook(Payload):
+    def call(self, *args):
+        return None
+
+
+def fork_callbacks(n):
+    os.register_at_fork(after_in_child=Hook(n).call)
+
+
+def audit_hooks(n):
+    if n % 20 == 0:
+        sys.addaudithook(Hook(n).call)
+
+
+def codec_errors(n):
+    codecs.register_error(str(n), Hook(n).call)
 
 
 def context(n):
