@@ -190,6 +190,7 @@ pub const ALL: &[Shape] = &[
     steady("settling"),
     steady("temporary"),
     steady("resized"),
+    steady("written_late"),
     steady("below_limit_of_owner"),
     steady("same_in_ring"),
     steady("slowing_down"),

@@ -1,8 +1,8 @@
-//! Growth that has a bound: tables of the interpreter, and imported modules.
+//! Growth that has a bound: tables of the interpreter, imported modules, and buffers.
 //!
 //! The struct of an interpreter or a thread has a fixed number of words, so the objects in them are bounded: its caches of types and of strings,
 //! its lists of free objects. A container that the struct refers to is not: it may be a list of the program's callbacks. An imported module
-//! exists once for each file.
+//! exists once for each file. A text file keeps what was written in a list until that has 8 KiB: `pending_bytes`, `Modules/_io/textio.c`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,6 +35,8 @@ pub(super) struct BoundedGrowth {
     counts: HashMap<(NameId, TypeIndex), NewObjects>,
     /// Modules that were imported after the first census.
     pub imported: HashSet<NodeId>,
+    /// The places of what text files hold.
+    buffers: HashSet<NameId>,
 }
 
 impl BoundedGrowth {
@@ -68,7 +70,10 @@ impl BoundedGrowth {
                 count.bounded += 1;
             }
         }
-        Self { counts, imported }
+        let is_file = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.name() == "_io.TextIOWrapper");
+        let held = graph.object_nodes().filter(is_file).flat_map(|file| graph.references().targets(file));
+        let buffers = held.filter_map(|&held| Some(ids.key(holders, held)?.0)).collect();
+        Self { counts, imported, buffers }
     }
 
     /// How many entries in tables of the library come with the imported modules at most.
@@ -88,7 +93,8 @@ impl BoundedGrowth {
         let with_imports = entries.is_some_and(|entries| entries <= self.entries_of_imports() as f64);
         // Tables of the interpreter that get no objects of their own list those of others: interned strings, classes.
         let lists_others = objects <= 0.0 && name == INTERPRETER;
-        with_imports || lists_others || of.is_some_and(|of| self.explains(place, of))
+        let is_buffer = name.ends_with(".pending_bytes") && self.buffers.contains(&place);
+        with_imports || lists_others || is_buffer || of.is_some_and(|of| self.explains(place, of))
     }
 
     /// Whether most new objects of a type in a place are bounded.

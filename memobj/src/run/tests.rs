@@ -162,7 +162,7 @@ fn failed_census_is_error_record() {
         ("copy", "it moved", Some("try again"))
     );
     assert_eq!(error.pid, Some(running.0.id()));
-    assert!(found.text.contains("! no census pid "), "{}", found.text);
+    assert!(found.text.contains("! no census of pid "), "{}", found.text);
 }
 
 #[test]

@@ -110,6 +110,7 @@ buckets = {key: [] for key in ("north", "south", "east", "west")}
 waiting = collections.deque()
 nothings = []
 sessions = {}
+unwritten = open(os.devnull, "w")
 table = {}
 ring = collections.deque(maxlen=150)
 pool = {}
@@ -577,6 +578,11 @@ def resized(n):
             sessions[len(sessions)] = Payload(n)
         while len(sessions) > wanted:
             sessions.popitem()
+
+
+def written_late(n):
+    if n % 4 == 0:
+        unwritten.write(str(n))
 
 
 class Pool:
