@@ -1,7 +1,7 @@
 """System calls that block, and how each of them ends: blocked.py MILLISECONDS
 
-A thread for each kind of wait, each calling the kernel directly, without the retries that Python has for every call of its own. Prints `ready PID` when all
-wait, and, when its stdin closes, one line
+One thread works, and one for each kind of wait calls the kernel directly, without the retries that Python has for every call of its own.
+Prints `ready PID` when all wait, and, when its stdin closes, one line
 
     verdict {NAME: {"0" or the name of an errno: how often the call ended so, "early": how often before its time}}
 
@@ -115,6 +115,11 @@ def kinds(ms):
     return calls, clean
 
 
+def work():
+    while not ending.is_set():
+        sum(range(1000))
+
+
 def main(ms):
     # Each thread inherits this.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
@@ -140,6 +145,8 @@ def main(ms):
                 own["early"] = own.get("early", 0) + 1
 
     threads = [threading.Thread(target=repeat, args=item) for item in calls.items()]
+    # A program that rests now and then is copied in such a moment, without a stop.
+    threads.append(threading.Thread(target=work))
     for thread in threads:
         thread.start()
     waiting.wait()
