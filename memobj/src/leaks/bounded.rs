@@ -70,8 +70,15 @@ impl BoundedGrowth {
                 count.bounded += 1;
             }
         }
-        let is_file = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.name() == "_io.TextIOWrapper");
-        let held = graph.object_nodes().filter(is_file).flat_map(|file| graph.references().targets(file));
+        let is_file: Vec<bool> = graph
+            .types()
+            .iter()
+            .map(|counted| counted.ty.module == "_io" && counted.ty.qualname == "TextIOWrapper")
+            .collect();
+        let files = graph
+            .object_nodes()
+            .filter(|&node| is_file.get(graph.type_index(node).0 as usize).is_some_and(|&is| is));
+        let held = files.flat_map(|file| graph.references().targets(file));
         let buffers = held.filter_map(|&held| Some(ids.key(holders, held)?.0)).collect();
         Self { counts, imported, buffers }
     }
