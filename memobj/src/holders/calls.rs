@@ -17,7 +17,7 @@ const MAX_REFERENCES: usize = 16;
 /// Objects that are looked at in each step.
 const MAX_OBJECTS: usize = 128;
 
-/// The group of a call. The lesser is the outer.
+/// The group of a call, in the order in which paths begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum CallGroup {
     /// A function that no coroutine or generator has called.
@@ -31,14 +31,6 @@ enum CallGroup {
 /// The place of a call in the order: its group, and the number of calls around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CallOrder(CallGroup, usize);
-
-impl CallOrder {
-    /// The order of a coroutine that `awaiters` functions wait for, of which `frame` is the outermost if that runs.
-    fn of_suspended(frame: Option<Self>, awaiters: usize) -> Self {
-        let Self(group, depth) = frame.unwrap_or(Self(CallGroup::Suspended, 0));
-        Self(group, depth.saturating_add(awaiters))
-    }
-}
 
 /// Calls, outer ones first.
 #[derive(Debug, Default)]
@@ -90,10 +82,11 @@ pub(super) fn order_suspended(
     }
     let all: HashSet<NodeId> = suspended.iter().copied().collect();
     let mut waits = Vec::new();
-    for &from in suspended.iter().chain(frames.found.keys()) {
-        let steps = if frames.found.contains_key(&from) { MAX_STEPS_OF_FRAME } else { MAX_STEPS };
+    let coroutines = suspended.iter().map(|&node| (node, None, MAX_STEPS));
+    let running = frames.found.iter().map(|(&node, &order)| (node, Some(order), MAX_STEPS_OF_FRAME));
+    for (from, order, steps) in coroutines.chain(running) {
         let found = find_awaited(graph, from, steps, &all);
-        waits.extend(found.into_iter().map(|(step, to)| (step, frames.found.get(&from), from, to)));
+        waits.extend(found.into_iter().map(|(step, to)| (step, order, from, to)));
     }
     // The nearest counts: over its future, a function also leads to the one that waits for it. Of several frames, the outermost.
     waits.sort_unstable();
@@ -108,7 +101,10 @@ pub(super) fn order_suspended(
         let awaiters = std::iter::successors(awaited_by.get(&node), |node| awaited_by.get(node));
         let (count, last) =
             awaiters.fold((0_usize, node), |(count, _), &node| (count.saturating_add(1), node));
-        CallOrder::of_suspended(frames.found.get(&last).copied(), count)
+        // The outermost of those that wait may be a frame.
+        let outermost = frames.found.get(&last).copied();
+        let CallOrder(group, depth) = outermost.unwrap_or(CallOrder(CallGroup::Suspended, 0));
+        CallOrder(group, depth.saturating_add(count))
     };
     suspended.iter().map(order).collect()
 }
