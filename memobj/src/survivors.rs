@@ -21,7 +21,7 @@ pub const MAX_CENSUSES: usize = 250;
 /// Identifies an object together with its address.
 type Signature = u32;
 
-/// What holds an object, the lasting last.
+/// What holds an object, in the order of how long it lasts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeper {
     /// Nothing that explains anything.

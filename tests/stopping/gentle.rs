@@ -274,8 +274,8 @@ while True: pass
 
 #[test]
 fn record_says_that_waiting_threads_were_interrupted() {
-    // Each thread waits in a call that a stop ends early, and wakes every 2 ms. Small objects are copied, large ones are not: with so many of
-    // them, a thread wakes during each copy.
+    // Each thread wakes every 2 ms, from a call that a stop ends early. memobj copies small objects and leaves out large ones. This program has
+    // many small ones, so that each copy takes longer than 2 ms.
     const PROGRAM: &str = "
 import select, sys, threading
 def wake():

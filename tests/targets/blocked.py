@@ -145,7 +145,7 @@ def main(ms):
                 own["early"] = own.get("early", 0) + 1
 
     threads = [threading.Thread(target=repeat, args=item) for item in calls.items()]
-    # A program that rests now and then is copied in such a moment, without a stop.
+    # Without this thread, memobj copies the program while all threads wait, and stops none.
     threads.append(threading.Thread(target=work))
     for thread in threads:
         thread.start()

@@ -238,7 +238,7 @@ mod tests {
             let text = text_of(&reason);
             assert!(text.contains(&format!("ptrace_scope is {scope}")) && text.contains(word), "{text}");
         }
-        // Root is no remedy where nobody may trace.
+        // With ptrace_scope 3 no process may trace another, so root does not help.
         let mut other = DeniedAccess { yama: Some(3), ..reason(Attempt::Read) };
         other.target.uids = vec![0; 4];
         assert!(text_of(&other).contains("restart the machine") && !text_of(&other).contains("sudo"));
