@@ -282,7 +282,9 @@ fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow)
         let rises = trends.is_rise(trend) || trends.is_slowing(trend);
         rises && trend.net >= least && trend.straight >= MIN_STRAIGHT
     };
-    let entries = trends.trend(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
+    let entries = trends.trend(&row.entries);
+    let entries =
+        entries.filter(|entries| is_line(entries, MIN_ENTRIES) && Trends::rises_mostly(&row.entries));
     let slows_down = trends.is_slowing(&entries.unwrap_or(bytes));
     // A table keeps the size for the most entries that it had.
     let has_entries = row.entries.iter().any(|&count| count > 0);

@@ -127,6 +127,7 @@ impl<'a> CensusLoop<'a> {
         let Some(interval) = self.config.interval else { return Ok(()) };
         let mut ticker = Ticker::new(first, interval);
         ticker.fire(first);
+        let mut due = ticker.deadline() + self.next_delay(interval);
         self.watch_exits();
         while !self.stopped {
             let now = Instant::now();
@@ -138,8 +139,9 @@ impl<'a> CensusLoop<'a> {
                 self.watch_last_additions();
                 self.conclude_leaks();
             }
-            if counts && ticker.fire(now).is_some() {
+            if counts && now >= due && ticker.fire(now).is_some() {
                 let found = self.iterate();
+                due = ticker.deadline().max(Instant::now()) + self.next_delay(interval);
                 self.report_errors(&found, false);
                 self.watch_exits();
                 // If censuses take longer than the interval, there is no other moment for events.
@@ -147,10 +149,10 @@ impl<'a> CensusLoop<'a> {
                 continue;
             }
             if counts {
-                self.watch_additions_until(ticker.deadline());
+                self.watch_additions_until(due);
             }
-            let due = [Some(ticker.deadline()), self.session.end_time()].into_iter().flatten().min();
-            self.wait(due.filter(|_| counts))?;
+            let next = [Some(due), self.session.end_time()].into_iter().flatten().min();
+            self.wait(next.filter(|_| counts))?;
         }
         Ok(())
     }

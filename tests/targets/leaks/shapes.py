@@ -109,6 +109,7 @@ settings = types.SimpleNamespace()
 buckets = {key: [] for key in ("north", "south", "east", "west")}
 waiting = collections.deque()
 nothings = []
+marks = []
 sessions = {}
 unwritten = open(os.devnull, "w")
 table = {}
@@ -530,6 +531,20 @@ def saw_tooth(n):
         table.clear()
 
 
+def emptied_in_step(n):
+    """Emptied after 490 ms: a search with a census each 500 ms sees a little more of each filling than of the one before."""
+    for part in range(8):
+        table[n, part] = Payload(8 * n + part)
+    if n % 98 == 0:
+        table.clear()
+
+
+def marks_in_step(n):
+    marks.extend([None] * 8)
+    if n % 98 == 0:
+        marks.clear()
+
+
 def rebuilt(n):
     global table
     table = {key: Payload(key) for key in range(300)}
@@ -770,6 +785,7 @@ def swept_by_task():
 
 requests = contextvars.ContextVar("requests") if contextvars else None
 pending = set()
+crew = set()
 
 
 async def reply(n):
@@ -819,6 +835,29 @@ async def run_tasks():
         pending.add(task)
         task.add_done_callback(pending.discard)
         await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+
+
+class JobTask:
+    """A task of an event loop that is not asyncio's."""
+
+    def __init__(self, coro):
+        self.coro = coro
+        coro.send(None)
+
+
+@types.coroutine
+def pause():
+    yield
+
+
+async def job(n):
+    payload = "j" * 60 + str(n)
+    await pause()
+    return payload
+
+
+def tasks_of_other_loop(n):
+    crew.add(JobTask(job(n)))
 
 
 def tasks():
