@@ -152,6 +152,7 @@ fn advice_fits_the_leak() {
         ("exit_callbacks", "atexit.unregister()"),
         ("finished_tasks", "add_done_callback(pending.discard)"),
         ("tasks", "these tasks never end"),
+        ("tasks_of_other_loop", "these tasks never end"),
         ("hidden_cycle", "_random.Random does not visit what it holds"),
         ("lost_by_c", "C code of ctypes may forget a Py_DECREF"),
         ("in_item", "unused keys of Store.by_id"),

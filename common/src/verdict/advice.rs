@@ -79,9 +79,10 @@ fn for_lost_objects(record: &LeaksRecord, leak: &Leak) -> String {
     }
 }
 
-/// Whether most of these tasks have finished: those have no code left that is suspended.
+/// Whether most of these tasks have finished: those of asyncio have no coroutine left that is suspended.
 fn has_ended(leak: &Leak) -> bool {
-    leak.waiting.as_deref().is_none_or(|waiting| waiting.ends_with(", ended"))
+    let is_of_asyncio = leak.name.starts_with("_asyncio.") || leak.name.starts_with("asyncio.");
+    leak.waiting.as_deref().map_or(is_of_asyncio, |waiting| waiting.ends_with(", ended"))
 }
 
 /// `a`, `a or b`, `a, b or c`.

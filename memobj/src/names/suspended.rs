@@ -12,8 +12,8 @@ use memobj_cpython::runtime::frame::{read_code_location, read_frame_instruction}
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+use super::NameReader;
 use super::code::qualified_name;
-use super::{NameReader, Reference};
 
 /// Source lines that are kept.
 const MAX_SOURCE_LINES: usize = 1 << 16;
@@ -77,7 +77,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
             Some(Builtin::Coroutine) => "coroutine",
             Some(Builtin::AsyncGenerator) => "async generator",
             Some(Builtin::Greenlet) => return self.suspended_greenlet(at),
-            _ if is_task(&of.name()) => {
+            // Of other libraries too, if they have a coroutine.
+            _ if of.name().ends_with("Task") => {
                 let coroutine = self.coroutine_of_task(at)?;
                 return Some(Suspended { kind: "task", ..self.suspended(coroutine)? });
             }
@@ -101,24 +102,19 @@ impl<M: Memory> NameReader<'_, '_, M> {
         Some((self.code_of_frame(frame)?, self.module_of_frame(frame)))
     }
 
-    /// Finds the coroutine or generator that a task runs, until it has ended.
+    /// Finds the coroutine or generator that a task runs, until it has ended: its attribute, or what a task in C refers to.
     pub fn coroutine_of_task(&mut self, task: Addr) -> Option<Addr> {
-        let mut found = None;
-        let mut others = None;
-        let mut candidates = Vec::new();
-        self.visit_references(task, |to, reference| candidates.push((to, reference)));
-        for (to, reference) in candidates {
-            let suspends = self
-                .type_of(to)
-                .is_some_and(|of| matches!(of.kind, Some(Builtin::Coroutine | Builtin::Generator)));
-            if !suspends {
-                continue;
-            }
-            let is_named = matches!(&reference, Reference::Attribute(name) if &**name == "_coro");
-            let place = if is_named { &mut found } else { &mut others };
-            *place = place.or(Some(to));
+        let suspends = |names: &mut Self, at: Addr| {
+            let of = names.type_of(at);
+            of.is_some_and(|of| matches!(of.kind, Some(Builtin::Coroutine | Builtin::Generator)))
+        };
+        let named = ["_coro", "coro"].iter().find_map(|name| self.attribute(task, name));
+        if let Some(named) = named.filter(|&at| suspends(self, at)) {
+            return Some(named);
         }
-        found.or(others)
+        let mut targets = Vec::new();
+        self.visit_references(task, |to, _| targets.push(to));
+        targets.into_iter().find(|&to| suspends(self, to))
     }
 
     /// The frame of a generator that has not ended: a frame object until 3.10, then the one inside of it.
