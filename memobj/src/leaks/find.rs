@@ -1,5 +1,5 @@
 //! Finds the rows of the history that leak, and merges those with one cause.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use common::record::{GrowthMode, Leak, Liveness, TypeGrowth};
@@ -31,6 +31,8 @@ const MIN_ENTRIES: f64 = 32.0;
 const MIN_STRAIGHT: f64 = 0.8;
 /// The smallest share of added objects that survive.
 const MIN_STAYING: f64 = 0.3;
+/// The largest number of new entries for each object of the same place that is new and does not stay.
+const MOST_PASSING: f64 = 2.0;
 /// Places that are described.
 const MAX_FINDINGS: usize = 20;
 /// The tolerance between rates of objects that are added together.
@@ -162,12 +164,22 @@ impl LeakFinder<'_, '_> {
     pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Candidate>, Error> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
+        // Objects in each place that are more than before and do not stay: of a table that is emptied from time to time.
+        let mut passing: HashMap<NameId, f64> = HashMap::new();
         for ((place, of), row) in self.history.rows() {
             if let Some(growing) = grows(&trends, self.tested, of, row) {
                 places.entry(place).or_default().push(growing);
+            } else if let Some(objects) = trends.trend(&row.objects).filter(|_| !stays(row)) {
+                let most = passing.entry(place).or_default();
+                *most = most.max(objects.net);
             }
         }
-        places.retain(|&place, _| self.cause(place).is_some());
+        places.retain(|place, rows| {
+            let passing = passing.get(place).copied().unwrap_or(0.0);
+            let comes_and_goes = |entries: Trend| entries.net <= passing * MOST_PASSING;
+            rows.retain(|growing| !growing.entries.is_some_and(comes_and_goes));
+            self.cause(*place).is_some() && !rows.is_empty()
+        });
         if places.is_empty() {
             return Ok(Vec::new());
         }

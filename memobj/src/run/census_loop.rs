@@ -141,7 +141,7 @@ impl<'a> CensusLoop<'a> {
             }
             if counts && now >= due && ticker.fire(now).is_some() {
                 let found = self.iterate();
-                due = ticker.deadline().max(Instant::now()) + self.next_delay(interval);
+                due = ticker.deadline().max(Instant::now()) + self.next_delay(interval.max(now.elapsed()));
                 self.report_errors(&found, false);
                 self.watch_exits();
                 // If censuses take longer than the interval, there is no other moment for events.

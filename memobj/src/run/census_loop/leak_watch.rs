@@ -12,18 +12,19 @@ const MAX_WATCH: Duration = Duration::from_secs(5);
 const MIN_WATCH: Duration = Duration::from_millis(100);
 /// The watch ends so long before the next census.
 const MARGIN: Duration = Duration::from_millis(60);
-/// The longest delay of a census, in intervals.
-const MAX_DELAY: f64 = 0.5;
+/// The longest delay of a census, in times of the distance before it.
+const MAX_DELAY: f64 = 0.75;
 
 impl CensusLoop<'_> {
-    /// How much later than planned the next census of a search for leaks begins; the last one is on time.
+    /// How much later than planned the next census of a search for leaks begins; the last one is on time. `distance` is the planned time
+    /// between two censuses, or the last one if that was longer.
     ///
     /// At equal distances, a table that the program empties at about the same interval would seem to grow: each census would see it a little
     /// later after it was emptied.
-    pub(super) fn next_delay(&self, interval: Duration) -> Duration {
+    pub(super) fn next_delay(&self, distance: Duration) -> Duration {
         let is_last = self.iteration.saturating_add(1) >= self.config.max_censuses;
         let random = getrandom::u32().ok().filter(|_| self.leaks.is_some() && !is_last);
-        interval.mul_f64(random.map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX) * MAX_DELAY))
+        distance.mul_f64(random.map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX) * MAX_DELAY))
     }
 
     /// Watches who adds to the leaks after the last census, unless the user wants the verdict at once.
