@@ -51,14 +51,12 @@ const BOUND: &[(&str, &str)] = &[
     ("__main__.error.args", "InError"),
     ("__main__.error.__traceback__.tb_next frame of __main__.failing() local request", "InTraceback"),
     ("__main__.later.__context__.args", "InContext"),
-    ("logging.root.handlers", "InHandler"),
+    ("__main__.Records.records", "InHandler"),
     ("__main__.copied context variable request", "InCopiedContext"),
     ("context variable session", "InThreadsContext"),
     ("__main__.future._callbacks.args", "InCallback"),
-    ("__main__.task._coro local kept", "InTask"),
     ("__main__.done._result", "InResult"),
     ("__main__.failed._exception.args", "InException"),
-    ("__main__.coroutine.cr_await local kept", "InAwaited"),
 ];
 
 /// Those of `tests/targets/imports/main.py`: the names in the modules that define them.
@@ -78,6 +76,7 @@ const AWAITED: &[(&str, &str, &str)] = &[
     ("__main__.Bot.jobs._queue", "InQueue", "coroutine __main__.main, waiting at awaits.py:"),
     ("__main__.State.items", "InWeakKeyed", "coroutine __main__.main, waiting at awaits.py:"),
     ("__main__.poller() local seen", "InLocal", "coroutine __main__.poller, waiting at awaits.py:"),
+    ("__main__.consumer() local kept", "InWaiting", "coroutine __main__.consumer, waiting at awaits.py:"),
     ("__main__.main() local pending", "InMany", "coroutine __main__.main, waiting at awaits.py:"),
 ];
 

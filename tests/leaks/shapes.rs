@@ -153,7 +153,7 @@ pub const ALL: &[Shape] = &[
     leak("modules", &["module"], &["sys.modules"]),
     enlarged("late_import", PAYLOAD, &["colorsys.kept"]),
     leak("nested", PAYLOAD, &["__main__.buckets"]),
-    leak("in_item", PAYLOAD, &["__main__.stores"]),
+    leak("in_item", PAYLOAD, &["__main__.Store.by_id"]),
     leak("deque_without_limit", PAYLOAD, &["__main__.waiting"]),
     leak("default_argument", PAYLOAD, &["__main__.default_argument default kept"]),
     leak("closure_variable", PAYLOAD, &["__main__.closure_variable closure kept"]),

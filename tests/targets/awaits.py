@@ -49,16 +49,25 @@ async def poller():
         await asyncio.sleep(3600, seen)
 
 
+async def consumer():
+    """Waits in a queue that the module holds: the queue leads to it, and holds nothing of it."""
+    kept = new("InWaiting")
+    await incoming.get()
+    return kept
+
+
 async def stuck(payload):
     await asyncio.get_running_loop().create_future()
 
 
 async def main():
+    global incoming
+    incoming = asyncio.Queue()
     jar, state, bot = Jar(), State(), Bot()
     states[asyncio.current_task()] = state
     bot.fill()
     pending = [asyncio.ensure_future(stuck(each)) for each in new("InMany")]
-    background = [asyncio.ensure_future(poller())]
+    background = [asyncio.ensure_future(poller()), asyncio.ensure_future(consumer())]
     bot.loop.call_later(0.2, lambda: print("ready", os.getpid(), flush=True))
     await bot.run()
     return jar, state, pending, background

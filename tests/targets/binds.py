@@ -104,15 +104,9 @@ copied.run(variable.set, new("InCopiedContext"))
 other = contextvars.ContextVar("session")
 
 
-async def waiting(kept, future):
-    await future
-    return kept
-
-
 loop = asyncio.new_event_loop()
 future = loop.create_future()
 future.add_done_callback(functools.partial(print, new("InCallback")))
-task = loop.create_task(waiting(new("InTask"), loop.create_future()))
 done = loop.create_future()
 done.set_result(new("InResult"))
 failed = loop.create_future()
@@ -121,12 +115,6 @@ failed.exception()
 loop.run_until_complete(asyncio.sleep(0))
 
 
-async def awaiting():
-    return await waiting(new("InAwaited"), loop.create_future())
-
-
-coroutine = awaiting()
-coroutine.send(None)
 # The last: futures and tasks have copies of the context, with what was in it.
 other.set(new("InThreadsContext"))
 

@@ -238,7 +238,7 @@ fn track_leaks<M: Memory>(
 ) -> Result<(), Error> {
     let graph = ObjectGraph::read(heap, &walked, threads)?;
     let generations = leaks.identify(heap, &graph)?;
-    let holders = Holders::find_in(heap, graph, |node| generations.kept_by(node));
+    let holders = Holders::find_in(heap, graph, |node| generations.kept_by(node), leaks.single_classes());
     let memory = census.memory.as_ref();
     let counts = thread_switches(census.record.pid);
     let switches =

@@ -7,7 +7,8 @@ use memobj_cpython::heap::builtins::{Builtin, Content};
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
-use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
+use super::definitions::is_long_chain;
+use super::place_name::{NamePart, PlaceNamer, Role, liveness_place, step_of_thread};
 use super::{Holders, NamedPlace, PlaceId};
 use crate::graph::NodeId;
 use crate::names::suspended::is_task;
@@ -32,9 +33,6 @@ pub const STANDARD: &str = "(standard library)";
 /// Not assigned yet.
 const NONE: PlaceId = PlaceId(u32::MAX);
 
-/// A function that wraps a function in more levels than this is a chain that grows, and no definition.
-const MAX_WRAPPERS: usize = 8;
-
 /// An object with a name whose parts may have names.
 struct PendingNode {
     node: NodeId,
@@ -58,7 +56,8 @@ enum Naming {
     /// Of an object that only running or suspended functions reach: its class and the attribute, unless the class is of the standard
     /// library.
     OwnClass,
-    /// The same, and the function is of the standard library too, so the name of the class says more in any case.
+    /// The same, and the name of the class says more in any case: the function is of the standard library too, or it is an object in a
+    /// container.
     AnyClass,
 }
 
@@ -87,8 +86,13 @@ struct Attribution<'a, 'p, 'm, 'w, M> {
 }
 
 impl Holders<'_> {
-    /// Assigns every object.
-    pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>, starts: &[NodeId]) {
+    /// Assigns every object. The attributes of `single` objects have names of their own wherever those are.
+    pub(super) fn attribute<M: Memory>(
+        &mut self,
+        names: &mut NameReader<'_, '_, M>,
+        starts: &[NodeId],
+        single: &[NodeId],
+    ) {
         let nodes = self.graph.references().nodes();
         let mut attribution = Attribution {
             namer: PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names },
@@ -103,8 +107,10 @@ impl Holders<'_> {
         };
         attribution.owner_rules = attribution.read_owner_rules();
         attribution.push_roots(starts);
-        while let Some(open) = attribution.stack.pop() {
-            attribution.name_children(open);
+        attribution.name_all();
+        for &node in single {
+            attribution.push_single(node);
+            attribution.name_all();
         }
         attribution.assign_unreachable();
         attribution.assign_unnamed();
@@ -228,6 +234,32 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 Some(self.place(suspended.to_string().into(), suspended.module, None))
             }
         }
+    }
+
+    fn name_all(&mut self) {
+        while let Some(open) = self.stack.pop() {
+            self.name_children(open);
+        }
+    }
+
+    /// Names the attributes of an object in a container by its class.
+    fn push_single(&mut self, node: NodeId) {
+        let above = std::iter::successors(self.paths.parent(node), |&before| self.paths.parent(before));
+        let mut above = above.skip_while(|&before| self.holder(before) == NONE);
+        let (Some(before), true) = (above.next(), self.holder(node) == NONE) else { return };
+        let (place, owner) = (self.holder(before), self.owner(before));
+        self.assign(node, place, owner);
+        let kind = self.graph().type_index(node);
+        self.stack.push(PendingNode {
+            node,
+            place,
+            root: place,
+            role: Role::Named,
+            class: Some(kind),
+            naming: Naming::AnyClass,
+            depth: 0,
+            types: vec![kind],
+        });
     }
 
     /// Names the references of an object; those without a name belong to the object.
@@ -465,21 +497,4 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             }
         }
     }
-}
-
-/// Whether a function wraps a function, that another one, and so on, in more than [`MAX_WRAPPERS`] levels.
-fn is_long_chain(graph: &ObjectGraph<'_>, function: NodeId) -> bool {
-    let kind = |node: NodeId| graph.type_of(node).and_then(|of| of.kind);
-    let targets = |node: NodeId| graph.references().targets(node).iter().copied();
-    let wrapped = |function: NodeId| {
-        let closures = targets(function).filter(|&to| kind(to) == Some(Builtin::Tuple));
-        let cells = closures.flat_map(targets);
-        cells.flat_map(targets).find(|&to| kind(to) == Some(Builtin::Function) && to != function)
-    };
-    std::iter::successors(Some(function), |&function| wrapped(function)).nth(MAX_WRAPPERS).is_some()
-}
-
-/// The place of unreachable objects.
-fn liveness_place(liveness: Liveness) -> Arc<str> {
-    format!("({liveness})").into()
 }

@@ -18,6 +18,8 @@ use crate::object_graph::ObjectGraph;
 
 /// Modules with one object that are compared with each other.
 const MAX_USERS: usize = 64;
+/// A function that wraps a function in more levels than this is a chain that grows, and no definition.
+const MAX_WRAPPERS: usize = 8;
 
 /// A global: the number of its module and its position in the module's dict.
 type Global = (usize, usize);
@@ -199,4 +201,16 @@ impl<'a, 'w> DefinitionFinder<'a, 'w> {
         let submodule = self.modules.number(&format!("{package_name}.{first}"))?;
         self.submodules.get(&(package, submodule)).copied()
     }
+}
+
+/// Whether a function wraps a function, that another one, and so on, in more than [`MAX_WRAPPERS`] levels.
+pub(super) fn is_long_chain(graph: &ObjectGraph<'_>, function: NodeId) -> bool {
+    let kind = |node: NodeId| graph.type_of(node).and_then(|of| of.kind);
+    let targets = |node: NodeId| graph.references().targets(node).iter().copied();
+    let wrapped = |function: NodeId| {
+        let closures = targets(function).filter(|&to| kind(to) == Some(Builtin::Tuple));
+        let cells = closures.flat_map(targets);
+        cells.flat_map(targets).find(|&to| kind(to) == Some(Builtin::Function) && to != function)
+    };
+    std::iter::successors(Some(function), |&function| wrapped(function)).nth(MAX_WRAPPERS).is_some()
 }

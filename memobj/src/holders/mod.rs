@@ -11,6 +11,7 @@ pub mod path_search;
 pub mod pinning;
 pub mod place_name;
 pub mod retained;
+pub mod single_objects;
 pub mod summary;
 pub mod why;
 
@@ -21,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attribution::STANDARD;
+pub use attribution::STANDARD;
 use common::record::{Liveness, UnreachableTotal};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::Size;
@@ -31,6 +32,7 @@ use memobj_process::memory::Memory;
 
 use path_search::{FoundPaths, find_paths};
 use place_name::PlaceNamer;
+use single_objects::SingleClasses;
 
 use crate::graph::{NodeId, ShortestPaths};
 use crate::names::NameReader;
@@ -65,6 +67,7 @@ pub struct Holders<'w> {
     places: Vec<NamedPlace>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
+    single: SingleClasses,
 }
 
 impl<'w> Holders<'w> {
@@ -77,19 +80,23 @@ impl<'w> Holders<'w> {
         walked: &'w HeapWalk,
         threads: usize,
     ) -> Result<Self, Error> {
-        Ok(Self::find_in(python, ObjectGraph::read(python, walked, threads)?, |_| Keeper::Unknown))
+        Ok(Self::find_in(python, ObjectGraph::read(python, walked, threads)?, |_| Keeper::Unknown, None))
     }
 
-    /// Finds the holders in a graph. `kept_by` is what [`keeper`](Self::keeper) was in the census before.
+    /// Finds the holders in a graph. `kept_by` is what [`keeper`](Self::keeper) was in the census before, and `single` what
+    /// [`single_classes`](Self::single_classes) was in the first one.
     pub fn find_in<M: Memory>(
         python: &PythonHeap<'_, M>,
         graph: ObjectGraph<'w>,
         kept_by: impl Fn(NodeId) -> Keeper,
+        single: Option<&SingleClasses>,
     ) -> Self {
         let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
         let threads = read_thread_names(&mut names, graph.threads());
-        let FoundPaths { paths, starts, keepers } = find_paths(&graph, &modules, &mut names, kept_by);
+        let FoundPaths { paths, starts, keepers, loops } = find_paths(&graph, &modules, &mut names, kept_by);
+        let single = single.map_or_else(|| SingleClasses::find(&graph, &modules), SingleClasses::clone);
+        let single_objects = [loops, single.objects(&graph, &paths)].concat();
         let mut found = Self {
             graph,
             modules,
@@ -99,8 +106,9 @@ impl<'w> Holders<'w> {
             places: Vec::new(),
             holders: Vec::new(),
             owners: Vec::new(),
+            single,
         };
-        found.attribute(&mut names, &starts);
+        found.attribute(&mut names, &starts, &single_objects);
         found
     }
 
@@ -112,6 +120,11 @@ impl<'w> Holders<'w> {
     /// The loaded modules.
     pub const fn modules(&self) -> &Modules {
         &self.modules
+    }
+
+    /// The classes that have a single object, as far as names depend on that.
+    pub const fn single_classes(&self) -> &SingleClasses {
+        &self.single
     }
 
     /// Whether a place belongs to the standard library, or is its summary row.

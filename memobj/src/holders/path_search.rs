@@ -150,12 +150,16 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
         self.classes.get(self.graph.type_index(node).0 as usize).copied().unwrap_or(NodeClass::Other)
     }
 
-    /// The live objects of a class that no path reaches.
-    fn find_starts(&self, class: NodeClass, paths: &ShortestPaths) -> impl Iterator<Item = NodeId> {
+    /// The live objects of a class.
+    fn live_objects(&self, class: NodeClass) -> impl Iterator<Item = NodeId> {
         let is_alive = |node| matches!(self.graph.liveness(node), Liveness::Held | Liveness::Native);
-        let is_start =
-            move |node: &NodeId| self.class(*node) == class && !paths.reaches(*node) && is_alive(*node);
-        self.graph.object_nodes().filter(is_start)
+        self.graph.object_nodes().filter(move |&node| self.class(node) == class && is_alive(node))
+    }
+
+    /// The live suspended functions of some kinds.
+    fn find_suspended(&self, is: impl Fn(Builtin) -> bool) -> impl Iterator<Item = NodeId> {
+        let kind = |node: NodeId| self.graph.type_of(node).and_then(|of| of.kind);
+        self.live_objects(NodeClass::Suspended).filter(move |&node| kind(node).is_some_and(&is))
     }
 
     #[inline]
@@ -200,6 +204,8 @@ pub(super) struct FoundPaths {
     pub starts: Vec<NodeId>,
     /// What the path to each object that is reached begins at.
     pub keepers: Vec<Keeper>,
+    /// The event loops.
+    pub loops: Vec<NodeId>,
 }
 
 /// What paths begin at.
@@ -291,8 +297,17 @@ pub(super) fn find_paths<M: Memory>(
     let references = graph.references();
     let is_no_loop = |to: NodeId| rules.class(to) != NodeClass::EventLoop;
     let is_no_context = |to: NodeId| rules.class(to) != NodeClass::Context;
-    let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, is_no_loop(to)));
-    let suspended = find_suspended(&rules, modules, names, &paths);
+    // What coroutines and greenlets wait for leads to them, and holds nothing of theirs.
+    let scheduled = rules.find_suspended(Builtin::is_scheduled);
+    let mut suspended = one_of_few(graph, modules, names, scheduled);
+    let mut is_start = NodeSet::new(graph.objects());
+    suspended.iter().for_each(|&(node, _)| is_start.insert(node));
+    let mut paths = ShortestPaths::new(references, &own, |from, to| {
+        follow(from, to, is_no_loop(to) && !is_start.contains(to))
+    });
+    let others = rules.find_suspended(|kind| kind.is_suspendable() && !kind.is_scheduled());
+    let others = others.filter(|&node| !paths.reaches(node));
+    suspended.extend(one_of_few(graph, modules, names, others));
     let nodes: Vec<NodeId> = suspended.iter().map(|&(node, _)| node).collect();
     for (&(node, origin), order) in suspended.iter().zip(order_suspended(graph, &nodes, &frames)) {
         let (calls, keeper) = match origin {
@@ -303,7 +318,6 @@ pub(super) fn find_paths<M: Memory>(
         keep(node, keeper);
     }
     // Each of them holds its own variables, whoever holds it.
-    let mut is_start = NodeSet::new(graph.objects());
     nodes.iter().for_each(|&node| is_start.insert(node));
     let mut starts = nodes;
     // What a function only computes with, other paths may name.
@@ -325,7 +339,8 @@ pub(super) fn find_paths<M: Memory>(
         }
     }
     paths.extend(references, &standard, |from, to| follow(from, to, is_no_context(to)));
-    let contexts: Vec<NodeId> = rules.find_starts(NodeClass::Context, &paths).collect();
+    let contexts: Vec<NodeId> =
+        rules.live_objects(NodeClass::Context).filter(|&node| !paths.reaches(node)).collect();
     paths.extend(references, &contexts, |from, to| follow(from, to, true));
     starts.extend(contexts);
     paths.extend(references, &library, |from, to| follow(from, to, has_name(from, to)));
@@ -335,20 +350,20 @@ pub(super) fn find_paths<M: Memory>(
         keep(to, Keeper::Unknown);
         true
     });
-    FoundPaths { paths, starts, keepers }
+    let loops = rules.live_objects(NodeClass::EventLoop).collect();
+    FoundPaths { paths, starts, keepers, loops }
 }
 
-/// The suspended functions of the program and of installed packages that their modules do not hold; not those of which there are many.
-fn find_suspended<M: Memory>(
-    rules: &EdgeRules<'_, '_>,
+/// Those of these suspended functions that belong to the program or to installed packages; not those of which there are many.
+fn one_of_few<M: Memory>(
+    graph: &ObjectGraph<'_>,
     modules: &Modules,
     names: &mut NameReader<'_, '_, M>,
-    paths: &ShortestPaths,
+    suspended: impl Iterator<Item = NodeId>,
 ) -> Vec<(NodeId, Origin)> {
-    let graph = rules.graph;
     let mut by_code: HashMap<Addr, (usize, Origin)> = HashMap::new();
     let mut found = Vec::new();
-    for node in rules.find_starts(NodeClass::Suspended, paths) {
+    for node in suspended {
         let Some((code, module)) = graph.address(node).and_then(|at| names.suspended_code(at)) else {
             continue;
         };
@@ -361,11 +376,11 @@ fn find_suspended<M: Memory>(
             found.push((node, code));
         }
     }
-    let one_of_few = |(node, code): (NodeId, Addr)| {
+    let is_one_of_few = |(node, code): (NodeId, Addr)| {
         let &(alike, origin) = by_code.get(&code)?;
         (alike <= MAX_ALIKE).then_some((node, origin))
     };
-    found.into_iter().filter_map(one_of_few).collect()
+    found.into_iter().filter_map(is_one_of_few).collect()
 }
 
 /// The class `asyncio.AbstractEventLoop`, if the program imported it: every event loop is one.

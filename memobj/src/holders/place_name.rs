@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::record::{EXIT_CALLBACKS, GREENLETS};
+use common::record::{EXIT_CALLBACKS, GREENLETS, Liveness};
 
 use crate::graph::NodeId;
 use crate::names::modules::Modules;
@@ -15,6 +15,17 @@ use memobj_process::memory::Memory;
 
 /// The name of what only the structs of an interpreter refer to.
 pub const INTERPRETER: &str = "(interpreter)";
+
+/// The name of what only the C stacks of greenlets refer to: arguments of functions that wait.
+pub const GREENLET_STACKS: &str = "(stacks of greenlets)";
+
+/// The name of contexts of context variables that no module holds.
+pub const CONTEXTS: &str = "(contexts)";
+
+/// The place of unreachable objects.
+pub fn liveness_place(liveness: Liveness) -> Arc<str> {
+    format!("({liveness})").into()
+}
 
 /// The role of a node in the name of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +114,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 RootKind::Registry(registry) => (registry.name().into(), None),
                 RootKind::Interpreter(_) => (INTERPRETER.into(), None),
                 RootKind::Greenlets => (GREENLETS.into(), None),
-                RootKind::GreenletStacks => ("(stacks of greenlets)".into(), None),
+                RootKind::GreenletStacks => (GREENLET_STACKS.into(), None),
                 RootKind::StaticTypes => ("(builtin types)".into(), None),
                 RootKind::Native => ("(native code)".into(), None),
                 RootKind::Unknown => ("(no known referrer)".into(), None),
@@ -114,7 +125,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
             return (Arc::clone(&module.name), Some(Arc::clone(&module.name)));
         }
         if self.graph.type_of(node).is_some_and(is_context) {
-            return ("(contexts)".into(), None);
+            return (CONTEXTS.into(), None);
         }
         match self.names.suspended(at) {
             Some(of) => (format!("{}()", qualified_name(of.module.as_deref(), &of.name)).into(), of.module),

@@ -54,6 +54,7 @@ use sleepers::ThreadSwitches;
 use crate::account::{Account, rows};
 use crate::graph::{NodeId, TooLarge};
 use crate::holders::Holders;
+use crate::holders::single_objects::SingleClasses;
 use crate::names::NameReader;
 use crate::object_graph::ObjectGraph;
 use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
@@ -93,6 +94,8 @@ pub struct ProcessContext<'a> {
 pub struct LeakTracker {
     survivors: Survivors,
     history: History,
+    /// Those of the first census.
+    single_classes: Option<SingleClasses>,
     first: Option<Instant>,
     moments: Vec<f64>,
     totals: Vec<ObjectCount>,
@@ -213,6 +216,11 @@ impl LeakTracker {
         &self.watchable.sleeping
     }
 
+    /// The classes that had a single object in the first census, if there was one.
+    pub const fn single_classes(&self) -> Option<&SingleClasses> {
+        self.single_classes.as_ref()
+    }
+
     /// Finds the objects of the censuses before in another one.
     ///
     /// # Errors
@@ -250,6 +258,7 @@ impl LeakTracker {
             let at = counts.then(|| graph.address(node)).flatten();
             at.and_then(|at| names.entries(at)).unwrap_or(0)
         });
+        self.single_classes.get_or_insert_with(|| holders.single_classes().clone());
         self.switches.add(context.switches, self.first.is_none(), context.stopped);
         self.descriptors.add(python, holders, &ids, context.descriptors);
         let first = *self.first.get_or_insert(context.at);
@@ -307,6 +316,7 @@ impl LeakTracker {
         Self {
             survivors: Survivors::default(),
             history: self.history.clone(),
+            single_classes: self.single_classes.clone(),
             first: self.first,
             moments: self.moments.clone(),
             totals: self.totals.clone(),

@@ -235,6 +235,11 @@ macro_rules! declare_builtins {
                 matches!(self, Self::Generator | Self::Coroutine | Self::AsyncGenerator | Self::Greenlet)
             }
 
+            /// Whether the objects are functions that an event loop resumes.
+            pub const fn is_scheduled(self) -> bool {
+                matches!(self, Self::Coroutine | Self::Greenlet)
+            }
+
             /// The content of the objects.
             pub const fn content(self) -> Content {
                 match self { $(Self::$builtin { .. } => Content::$content,)+ }
