@@ -118,8 +118,9 @@ impl<'a> HitReader<'a> {
         let frames = self.frames_at(&words, &candidates);
         // Functions of debug builds leave much more on the stack.
         let is_clean = !self.python.build.debug;
-        let form = self.python.layout.encodings.next_instruction;
-        let likely = candidates.likely(form).filter(|_| is_clean);
+        let encodings = &self.python.layout.encodings;
+        let form = encodings.next_instruction;
+        let likely = candidates.likely(form, encodings.has_first_instruction).filter(|_| is_clean);
         let is_backed = likely.is_some_and(|at| self.is_innermost(&words, at));
         let likely = likely.filter(|_| is_backed || form != NextInstruction::InFrame);
         self.learn_callers();

@@ -293,6 +293,8 @@ pub struct Encodings {
     pub last_instruction: LastInstruction,
     /// The evaluation loop's pointer to instructions.
     pub next_instruction: NextInstruction,
+    /// Whether the loop has a pointer to the first instruction of the function that runs: `first_instr` in `Python/ceval.c`, until 3.11.
+    pub has_first_instruction: bool,
     /// The allocator of small objects, where it is pymalloc.
     pub pymalloc: Pymalloc,
 }
@@ -357,6 +359,7 @@ impl Encodings {
                 10 => LastInstruction::Units,
                 _ => LastInstruction::Pointer,
             },
+            has_first_instruction: minor <= 11,
             next_instruction: match minor {
                 11 | 12 => NextInstruction::UnitBehind,
                 15.. => NextInstruction::InFrame,

@@ -142,11 +142,13 @@ impl Candidates {
         frames.first().is_some_and(|&frame| self.point_to(frame)) && self.0.iter().all(runs)
     }
 
-    /// The instruction that they most likely point to; `None` if there is none, or if several code objects share the bytecode.
+    /// The instruction that they most likely point to; `None` if there is none, or if several code objects share the bytecode. With
+    /// `has_first`, the loop has a pointer to the beginning, too, which calls do not leave behind.
     #[must_use]
-    pub fn likely(&self, form: NextInstruction) -> Option<Instruction> {
-        // Until 3.11 the loop keeps a pointer to the beginning, too, which calls do not leave behind.
-        let beginning = self.0.iter().find(|pointer| pointer.offset == 0).map(|pointer| pointer.start);
+    pub fn likely(&self, form: NextInstruction, has_first: bool) -> Option<Instruction> {
+        let is_begun = |start: u64| self.0.iter().any(|pointer| pointer.start == start && pointer.offset > 0);
+        let mut beginnings = self.0.iter().filter(|pointer| pointer.offset == 0).map(|pointer| pointer.start);
+        let beginning = beginnings.find(|&start| has_first && is_begun(start));
         let mut words = self.0.iter().filter(|pointer| pointer.offset > 0);
         // What calls leave behind is mostly one word, while the loop often has two of an instruction.
         let near = || self.0.iter().filter(|pointer| pointer.offset > 0 && pointer.index < PAIR_WORDS);
@@ -295,8 +297,12 @@ mod tests {
     }
 
     fn likely(form: NextInstruction, words: &[u64]) -> Option<(u64, u64)> {
+        likely_with(form, true, words)
+    }
+
+    fn likely_with(form: NextInstruction, has_first: bool, words: &[u64]) -> Option<(u64, u64)> {
         let (memory, layout) = (FakeMemory::new(), layout());
-        let found = bytecode().candidates(Objects::new(&memory, layout), words).likely(form);
+        let found = bytecode().candidates(Objects::new(&memory, layout), words).likely(form, has_first);
         found.map(|found| (found.code.0, found.offset))
     }
 
@@ -328,7 +334,11 @@ mod tests {
 
     #[test]
     fn beginning_decides_the_function() {
-        assert_eq!(likely(NextInstruction::Behind, &[0x2004, 0x1008, 0x1000, 0x2000]), Some((1, 7)));
+        let words = [0x2004, 0x1008, 0x1000, 0x2000];
+        assert_eq!(likely(NextInstruction::Behind, &words), Some((1, 7)));
+        // Where the loop has none, that word is left over; and so it is of a function without another word.
+        assert_eq!(likely_with(NextInstruction::Behind, false, &words), Some((2, 3)));
+        assert_eq!(likely(NextInstruction::Behind, &[0x2004, 0x1000]), Some((2, 3)));
     }
 
     #[test]
