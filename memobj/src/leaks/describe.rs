@@ -1,4 +1,5 @@
 //! Describes the growth of a place as a leak record.
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use crate::object_graph::{RootKind, TypeIndex};
 
 /// Objects of a leak whose paths to root are sampled.
 const SAMPLE: usize = 100;
+/// One in so many items may seem to be in another place.
+const RARELY: usize = 20;
 /// Types that a leak lists.
 const MAX_TYPES: usize = 8;
 
@@ -74,10 +77,18 @@ impl LeakFinder<'_, '_> {
             None => main.and_then(|growing| self.index_of(growing.type_id)),
         };
         let type_id = index.and_then(|index| self.ids.type_of(index));
-        let nodes = match entries {
+        let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
+        let mut nodes = match entries {
             Some(entries) if !entries.nodes.is_empty() => entries.nodes,
             _ => index.map(|index| self.nodes(place, index)).unwrap_or_default(),
         };
+        if enlarged.is_some() {
+            // One of them grows, and that is the largest before long.
+            nodes.sort_by_cached_key(|&node| {
+                let entries = graph.address(node).and_then(|at| names.entries(at)).unwrap_or(0);
+                Reverse((entries, graph.size(node)))
+            });
+        }
         let sample = || nodes.iter().copied().step_by(nodes.len().div_ceil(SAMPLE).max(1));
         let suspended = self.suspended(names, sample());
         let (function, waiting) = match suspended {
@@ -88,7 +99,6 @@ impl LeakFinder<'_, '_> {
             None => self.entry_code(names, sample()),
             Some(_) => None,
         };
-        let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
         let enlarged_entries =
             enlarged.and_then(|growing| growing.entries).map(|entries| entries.per_second * MINUTE);
         let limited = match enlarged_entries {
@@ -157,9 +167,11 @@ impl LeakFinder<'_, '_> {
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let items = match (enlarged, nodes.first()) {
-            // The newest come last.
+            // The newest come last. Values may be the same for all keys.
             (Some(_), Some(&node)) => {
-                graph.references().targets(node).iter().rev().take(SAMPLE).copied().collect()
+                let is_new = |item: &NodeId| self.generations.first_seen(*item) > 0;
+                let targets = graph.references().targets(node).iter().rev().copied();
+                targets.filter(is_new).take(SAMPLE).collect()
             }
             _ => sample().collect(),
         };
@@ -381,11 +393,14 @@ impl LeakFinder<'_, '_> {
         let items =
             graph.references().targets(node).iter().filter(|&&item| self.ids.type_index(graph, item) == of);
         let new: Vec<bool> = items.map(|&item| self.generations.first_seen(item) > 0).collect();
-        let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
-        match (changes, new.first(), new.last()) {
-            (0, ..) | (1, Some(false), _) => GrowthMode::Appended,
-            (1, Some(true), _) => GrowthMode::Prepended,
-            _ => GrowthMode::Inserted,
+        let added = new.iter().filter(|&&new| new).count();
+        // The old ones behind the first new one, and before the last. An address may be that of an old object of the same type.
+        let behind = new.iter().skip_while(|&&new| !new).filter(|&&new| !new).count();
+        let before = new.iter().rev().skip_while(|&&new| !new).filter(|&&new| !new).count();
+        match () {
+            () if behind <= before && behind.saturating_mul(RARELY) <= added => GrowthMode::Appended,
+            () if before < behind && before.saturating_mul(RARELY) <= added => GrowthMode::Prepended,
+            () => GrowthMode::Inserted,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::history::{History, HistoryRow, NameId, PlaceIds};
 use super::trend::{Trend, Trends, chance_of_balance};
 use crate::graph::NodeId;
 use crate::holders::Holders;
+use crate::holders::place_name::CONTEXTS;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::names::modules::Origin;
@@ -178,7 +179,9 @@ impl LeakFinder<'_, '_> {
             let passing = passing.get(place).copied().unwrap_or(0.0);
             let comes_and_goes = |entries: Trend| entries.net <= passing * MOST_PASSING;
             rows.retain(|growing| !growing.entries.is_some_and(comes_and_goes));
-            self.cause(*place).is_some() && !rows.is_empty()
+            // Contexts come with what runs in them: with tasks, with timers.
+            let name = self.history.place(*place);
+            self.cause(*place).is_some() && &*name != CONTEXTS && !rows.is_empty()
         });
         if places.is_empty() {
             return Ok(Vec::new());

@@ -8,6 +8,8 @@ use common::record::Liveness;
 use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
 use super::history::NameId;
 use crate::graph::NodeId;
+use crate::holders::STANDARD;
+use crate::holders::place_name::GREENLET_STACKS;
 use crate::holders::retained::RetainedSizes;
 use crate::names::modules::Origin;
 
@@ -17,6 +19,8 @@ const MAX_SEARCHED: usize = 64;
 const TOLERANCE: u64 = 40;
 /// Containers within containers, up to the object that has them.
 const MAX_LEVELS: usize = 8;
+/// The object that has a container, and the one that has that object.
+const MAX_OWNERS: usize = 2;
 /// Different steps that two series must have in common.
 const MIN_STEPS: usize = 3;
 
@@ -52,7 +56,9 @@ impl LeakFinder<'_, '_> {
             let tables = self.net_bytes(&candidate.places).saturating_sub(in_place);
             let leak = &mut candidate.leak;
             let added = new.saturating_add(tables);
-            leak.retained_bytes = Some(all.saturating_add(tables).max(added));
+            // The row of the standard library has other containers, too.
+            let all = if *leak.holder == *STANDARD { 0 } else { all.saturating_add(tables) };
+            leak.retained_bytes = Some(all.max(added));
             leak.added_bytes = Some(added);
             if seconds > 0.0 {
                 leak.bytes_per_minute += new.saturating_sub(in_place) as f64 / seconds * MINUTE;
@@ -92,7 +98,7 @@ impl LeakFinder<'_, '_> {
     /// standard library, of weak references and of what only C code refers to.
     pub(super) fn mark_side_effects(&self, found: &mut [Candidate]) {
         found.sort_by(|a, b| {
-            is_minor(a).cmp(&is_minor(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
+            rank(a).cmp(&rank(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
         let mut rest = &mut *found;
         while let Some((main, others)) = rest.split_first_mut() {
@@ -109,17 +115,19 @@ impl LeakFinder<'_, '_> {
         self.mark_twins(found);
     }
 
-    /// Marks the smaller of two containers of one object that grew alike from each census to the next: the same code fills both.
+    /// Marks the smaller of two containers of one object, or of a part of it, that grew alike from each census to the next: the same code
+    /// fills both.
     fn mark_twins(&self, found: &mut [Candidate]) {
-        let owners: Vec<Option<NodeId>> =
-            found.iter().map(|candidate| self.owner_of(candidate.container?)).collect();
+        let owners: Vec<Vec<NodeId>> = found.iter().map(|candidate| self.owners_of(candidate)).collect();
         let mut rest = &mut *found;
         let mut owners = owners.as_slice();
-        while let (Some((main, others)), Some((owner, next))) = (rest.split_first_mut(), owners.split_first())
+        while let (Some((main, others)), Some((of_main, next))) =
+            (rest.split_first_mut(), owners.split_first())
         {
             let growth = &main.leak.growth_by_census;
-            if main.leak.side_effect_of.is_none() && owner.is_some() {
-                for (other, _) in others.iter_mut().zip(next).filter(|(_, other)| *other == owner) {
+            if main.leak.side_effect_of.is_none() {
+                let shares = |of: &&Vec<NodeId>| of.iter().any(|owner| of_main.contains(owner));
+                for (other, _) in others.iter_mut().zip(next).filter(|(_, of)| shares(of)) {
                     if other.leak.side_effect_of.is_none() && is_alike(&other.leak.growth_by_census, growth) {
                         other.leak.side_effect_of = Some(Arc::clone(&main.leak.holder));
                     }
@@ -129,10 +137,16 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// The instance that has a container, maybe in other containers; `None` if there is none.
-    fn owner_of(&self, container: NodeId) -> Option<NodeId> {
+    /// The instance that has the container of a leak, and the one that has that.
+    fn owners_of(&self, candidate: &Candidate) -> Vec<NodeId> {
+        let nearest = candidate.container.and_then(|container| self.owner_of(container));
+        std::iter::successors(nearest, |&owner| self.owner_of(owner)).take(MAX_OWNERS).collect()
+    }
+
+    /// The instance that has an object, maybe in containers; `None` if there is none.
+    fn owner_of(&self, part: NodeId) -> Option<NodeId> {
         let graph = self.holders.graph();
-        let above = std::iter::successors(self.holders.paths().parent(container), |&node| {
+        let above = std::iter::successors(self.holders.paths().parent(part), |&node| {
             let is_inside = graph.type_of(node).is_some_and(|of| of.kind.is_some() && of.class.is_none());
             self.holders.paths().parent(node).filter(|_| is_inside)
         });
@@ -159,7 +173,8 @@ impl LeakFinder<'_, '_> {
     /// Whether the growth of `other` comes with that of `main`.
     pub(super) fn belongs_to(&self, other: &Candidate, main: &Candidate) -> bool {
         let rate = other.leak.entries_per_minute.unwrap_or(other.leak.objects_per_minute);
-        is_minor(other) && !is_minor(main) && is_multiple(rate, main.leak.objects_per_minute)
+        let of = main.leak.objects_per_minute;
+        rank(other) > rank(main) && (is_multiple(rate, of) || is_multiple(of, rate))
             || self.leads_to(&other.items, &main.places)
             || self.leads_to(&main.items, &other.places)
     }
@@ -211,11 +226,25 @@ fn is_in_step(a: &[i64], b: &[i64]) -> bool {
     a.len() == b.len() && steps.len() >= MIN_STEPS && a.iter().zip(b).all(is_near)
 }
 
-/// Whether a leak is not a cause if it comes with another one at the same rate.
-const fn is_minor(candidate: &Candidate) -> bool {
+/// How likely a leak is the cause of others that grow at the same rate, the likeliest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// What the program or a package holds.
+    Own,
+    /// What the standard library holds, or only C code refers to.
+    Library,
+    /// Weak references, which list what others hold, and arguments of calls that wait.
+    Weak,
+}
+
+fn rank(candidate: &Candidate) -> Rank {
     let leak = &candidate.leak;
     let is_of_c = matches!(leak.cause, Liveness::Unreferred | Liveness::Native) && leak.hiding_type.is_none();
-    candidate.is_standard || candidate.is_weak || is_of_c
+    match () {
+        () if candidate.is_weak || *leak.holder == *GREENLET_STACKS => Rank::Weak,
+        () if candidate.is_standard || is_of_c => Rank::Library,
+        () => Rank::Own,
+    }
 }
 
 #[cfg(test)]
