@@ -2,7 +2,7 @@
 //!
 //! The struct of an interpreter or a thread has a fixed number of words, so the objects in them are bounded: its caches of types and of strings,
 //! its lists of free objects. A container that the struct refers to is not: it may be a list of the program's callbacks. An imported module
-//! exists once for each file. A text file keeps what was written in a list until that has 8 KiB: `pending_bytes`, `Modules/_io/textio.c`.
+//! exists once for each file. Lists of weak references that C code keeps for itself are pruned. A text file keeps what was written in a list until that has 8 KiB: `pending_bytes`, `Modules/_io/textio.c`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,10 +52,12 @@ impl BoundedGrowth {
         let imported = new_imports(holders, generations, names);
         let mut roots = RootFinder::new(holders, generations, &imported);
         let listing = tables_of_imports(holders, generations, names, &mut roots, &imported);
+        let is_pruned: HashSet<NodeId> = pruned_references(holders, names).collect();
         let is_bounded = |root: NodeId| {
             let before = holders.paths().parent(root);
             let state = before.and_then(|before| graph.root(before));
             imported.contains(&root)
+                || is_pruned.contains(&root)
                 || before.is_some_and(|before| listing.contains(&before))
                 || state
                     .is_some_and(|state| matches!(state.kind, RootKind::Interpreter(_) | RootKind::Thread(_)))
@@ -108,6 +110,29 @@ impl BoundedGrowth {
     pub fn explains(&self, place: NameId, of: TypeIndex) -> bool {
         self.counts.get(&(place, of)).is_some_and(|count| count.bounded > count.all / 2)
     }
+}
+
+/// Dead weak references in lists that objects of C types hold. Python code does not see such a list, so the C code prunes it: a connection of
+/// sqlite3 at each 200th cursor (`_pysqlite_drop_unused_cursor_references` in `Modules/_sqlite/connection.c`).
+fn pruned_references<M: Memory>(
+    holders: &Holders<'_>,
+    names: &NameReader<'_, '_, M>,
+) -> impl Iterator<Item = NodeId> {
+    let graph = holders.graph();
+    let referred = names.python().layout.weakref_object.wr_object;
+    let kind = |node: NodeId| graph.type_of(node).and_then(|of| of.kind);
+    let is_of_c =
+        |node: NodeId| graph.type_of(node).is_some_and(|of| of.kind.is_none() && of.class.is_none());
+    graph.object_nodes().filter(move |&node| {
+        let list =
+            (kind(node) == Some(Builtin::WeakReference)).then(|| holders.paths().parent(node)).flatten();
+        let list = list.filter(|&list| kind(list) == Some(Builtin::List));
+        let is_hidden = list.and_then(|list| holders.paths().parent(list)).is_some_and(is_of_c);
+        let referent = graph.address(node).filter(|_| is_hidden);
+        referent
+            .and_then(|at| names.objects().read_pointer(at, referred))
+            .is_some_and(|to| names.objects().is_none(to))
+    })
 }
 
 /// Containers of weak references to objects of new modules, such as the subclasses that a class lists.
