@@ -248,6 +248,12 @@ impl Ticker {
         Self { start, interval: interval.max(Duration::from_micros(1)), next: 0 }
     }
 
+    /// When the first tick was due.
+    #[must_use]
+    pub const fn start(&self) -> Instant {
+        self.start
+    }
+
     /// When the next tick is due.
     #[must_use]
     pub fn deadline(&self) -> Instant {

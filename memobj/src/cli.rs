@@ -254,12 +254,12 @@ impl Args {
             Targets::Command(_) => Some(self.interval.unwrap_or(INTERVAL)),
             _ => self.interval.or(repeats.then_some(INTERVAL)),
         };
+        // With an interval and a number, these two alone decide, unless a time was given too.
+        let timed = self.observe.is_some() || self.interval.is_none();
         let max_censuses = match interval {
             Some(interval) if self.leaks => {
                 let steps = observed.as_nanos() / interval.as_nanos().max(1);
                 let fit = u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1);
-                // With an interval and a number, these two alone decide, unless a time was given too.
-                let timed = self.observe.is_some() || self.interval.is_none();
                 check_leak_search(self.count.map_or(fit, |count| if timed { count.min(fit) } else { count }))?
             }
             _ if self.watch_adds.is_some() => 1,
@@ -298,6 +298,7 @@ impl Args {
             max_censuses,
             duration: self.duration,
             leaks: self.leaks,
+            search_time: Some(observed).filter(|_| self.leaks && timed),
             watch: self.watch_adds.map(|_| WatchOptions { duration: self.observe, additions: self.count }),
             output: self.output,
             format: self.format,

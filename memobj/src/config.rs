@@ -25,6 +25,8 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Compares the censuses and reports leaks in place of censuses.
     pub leaks: bool,
+    /// The time that a search for leaks was given. On a busy machine it ends soon after that, with fewer censuses.
+    pub search_time: Option<Duration>,
     /// Watches who writes to a container, in place of censuses.
     pub watch: Option<WatchOptions>,
     /// The file for the text; records go to the same name with `.jsonl`. With a format, the only file. `None` is stdout.

@@ -127,11 +127,11 @@ impl<'a> CensusLoop<'a> {
         let Some(interval) = self.config.interval else { return Ok(()) };
         let mut ticker = Ticker::new(first, interval);
         ticker.fire(first);
-        let mut due = ticker.deadline() + self.next_delay(interval);
+        let mut due = self.next_census(&ticker, interval);
         self.watch_exits();
         while !self.stopped {
             let now = Instant::now();
-            let counts = self.session.is_within_bounds(self.iteration, now) && self.outputs.is_open();
+            let counts = self.goes_on(&ticker, now);
             if self.session.command().is_none() && (!counts || self.processes.is_empty()) {
                 return Ok(());
             }
@@ -141,7 +141,7 @@ impl<'a> CensusLoop<'a> {
             }
             if counts && now >= due && ticker.fire(now).is_some() {
                 let found = self.iterate();
-                due = ticker.deadline().max(Instant::now()) + self.next_delay(interval.max(now.elapsed()));
+                due = self.next_census(&ticker, interval.max(now.elapsed()));
                 self.report_errors(&found, false);
                 self.watch_exits();
                 // If censuses take longer than the interval, there is no other moment for events.
@@ -151,8 +151,7 @@ impl<'a> CensusLoop<'a> {
             if counts {
                 self.watch_additions_until(due);
             }
-            let next = [Some(due), self.session.end_time()].into_iter().flatten().min();
-            self.wait(next.filter(|_| counts))?;
+            self.wait([Some(due), self.session.end_time()].into_iter().flatten().min().filter(|_| counts))?;
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use common::time::Ticker;
+
 use super::CensusLoop;
+use crate::leaks::MIN_CENSUSES;
 use crate::run::leak_search::LeakSearch;
 
 /// How long the leaks of a process are watched after the last census.
@@ -12,19 +15,31 @@ const MAX_WATCH: Duration = Duration::from_secs(5);
 const MIN_WATCH: Duration = Duration::from_millis(100);
 /// The watch ends so long before the next census.
 const MARGIN: Duration = Duration::from_millis(60);
+/// How long a search with too few censuses goes on, in times of the time that it was given.
+const MAX_LENGTH: f64 = 1.2;
 /// The longest delay of a census, in times of the distance before it.
 const MAX_DELAY: f64 = 0.75;
 
 impl CensusLoop<'_> {
-    /// How much later than planned the next census of a search for leaks begins; the last one is on time. `distance` is the planned time
-    /// between two censuses, or the last one if that was longer.
+    /// When the next census begins: in a search for leaks later than planned, but for the last one. `distance` is the planned time between two
+    /// censuses, or the last one if that was longer.
     ///
     /// At equal distances, a table that the program empties at about the same interval would seem to grow: each census would see it a little
     /// later after it was emptied.
-    pub(super) fn next_delay(&self, distance: Duration) -> Duration {
+    pub(super) fn next_census(&self, ticker: &Ticker, distance: Duration) -> Instant {
         let is_last = self.iteration.saturating_add(1) >= self.config.max_censuses;
         let random = getrandom::u32().ok().filter(|_| self.leaks.is_some() && !is_last);
-        distance.mul_f64(random.map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX) * MAX_DELAY))
+        let delay = random.map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX) * MAX_DELAY);
+        let now = Instant::now();
+        let due = ticker.deadline().max(now) + distance.mul_f64(delay);
+        self.config.search_time.map_or(due, |time| due.min(now.max(ticker.start() + time)))
+    }
+
+    /// Whether there are more censuses to come. On a busy machine a search for leaks makes do with fewer.
+    pub(super) fn goes_on(&self, ticker: &Ticker, now: Instant) -> bool {
+        let is_late = |time: Duration| now >= ticker.start() + time.mul_f64(MAX_LENGTH);
+        let suffices = self.iteration > MIN_CENSUSES as u64 && self.config.search_time.is_some_and(is_late);
+        self.session.is_within_bounds(self.iteration, now) && self.outputs.is_open() && !suffices
     }
 
     /// Watches who adds to the leaks after the last census, unless the user wants the verdict at once.
