@@ -11,6 +11,8 @@ use super::names::names;
 
 /// The holder of the callbacks of `atexit`.
 pub const EXIT_CALLBACKS: &str = "atexit callbacks";
+/// The holder of threads that have not ended.
+pub const ACTIVE_THREADS: &str = "threading._active";
 /// The holder of the callbacks of `os.register_at_fork`.
 pub const FORK_CALLBACKS: &str = "register_at_fork callbacks";
 /// The holder of what `sys.addaudithook` was given.

@@ -53,9 +53,9 @@ pub use header::{Header, Run, SCHEMA};
 pub(crate) use heap_tree::HeapNodeFields;
 pub use heap_tree::{HeapNode, HeapNodeKind};
 pub use leaks::{
-    AUDIT_HOOKS, AddingLine, Additions, CODEC_ERRORS, CODECS, CensusTotals, CodeLine, DescriptorGrowth,
-    EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth,
-    MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
+    ACTIVE_THREADS, AUDIT_HOOKS, AddingLine, Additions, CODEC_ERRORS, CODECS, CensusTotals, CodeLine,
+    DescriptorGrowth, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak, LeakVerdict, LeaksRecord,
+    MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth, WritesRecord,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub(crate) use memory::{MemoryAccountFields, MemoryRowFields};

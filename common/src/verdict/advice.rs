@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::record::{
-    AUDIT_HOOKS, CODEC_ERRORS, CODECS, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak,
-    LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
+    ACTIVE_THREADS, AUDIT_HOOKS, CODEC_ERRORS, CODECS, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode,
+    Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
 };
 use crate::units::Bytes;
 
@@ -31,7 +31,10 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         _ if [CODEC_ERRORS, CODECS].contains(&&**holder) => {
             "register one function for all objects, once, and not for each object".into()
         }
-        _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
+        _ if &*leak.name == "threading.Timer" => {
+            "cancel() timers that are no longer wanted: each is a thread until it fires".into()
+        }
+        _ if &**holder == ACTIVE_THREADS => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.name.ends_with("Task") && has_ended(leak) => {
             let kept = last_part(container);
             let remove = match leak.growth_mode {

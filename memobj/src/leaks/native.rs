@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
+use common::record::{ACTIVE_THREADS, MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
 use common::units::whole;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
@@ -106,7 +106,7 @@ impl LeakFinder<'_, '_> {
             candidate.leak.native_type = self.ids.type_of(of).map(|of| self.history.type_name(of));
             explained = explained.saturating_add(native);
         }
-        if found.iter().any(|candidate| &*candidate.leak.name == "threading.Thread") {
+        if found.iter().any(|candidate| *candidate.leak.holder == *ACTIVE_THREADS) {
             explained = explained.saturating_add(grown(&[GrowthCause::Threads]));
         }
         // Blocks are larger than objects, and tables have room: so the share of the objects counts.

@@ -45,7 +45,10 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
         leak.removers.truncate(MAX_CANDIDATES);
         // The program's own code adds through a method of the library's object.
         if let Some(object) = object_part(leak).filter(|_| leak.candidates.iter().all(CodeLine::is_library)) {
-            let calls = |line: &str| occurrences(line, object).any(|(_, rest)| is_call(rest, &ADDING));
+            // A method that adds may have a name of its own, and a public one that calls it.
+            let names = leak.candidates.iter().filter_map(|line| line.function.rsplit('.').next());
+            let ways: Vec<&str> = names.map(|name| name.trim_start_matches('_')).chain(ADDING).collect();
+            let calls = |line: &str| occurrences(line, object).any(|(_, rest)| is_call(rest, &ways));
             leak.callers = sources.first_lines(mentions.of_object().iter(), calls).collect();
             leak.callers.truncate(MAX_CANDIDATES);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use common::record::{GrowthMode, Liveness};
+use common::record::{ACTIVE_THREADS, GrowthMode, Liveness};
 use memobj_process::memory::Memory;
 
 use super::find::{Candidate, LeakFinder, MIN_OBJECTS, MINUTE, is_multiple, merge_rates};
@@ -44,8 +44,8 @@ impl LeakFinder<'_, '_> {
             merge_rates(&mut candidate.leak, &part.leak);
         }
         let leak = &mut candidate.leak;
-        leak.holder = format!("{THREADING}._active").into();
-        leak.name = format!("{THREADING}.Thread").into();
+        leak.holder = ACTIVE_THREADS.into();
+        leak.name = self.class_of_threads(names);
         leak.function = most_run_function(self.holders, names);
         leak.entry_code = self.thread_code(names);
         leak.objects_per_minute = per_minute;
@@ -57,6 +57,19 @@ impl LeakFinder<'_, '_> {
         candidate.places.clear();
         self.mark_locals(found, &candidate.leak.holder, trend.net);
         found.push(candidate);
+    }
+
+    /// The most common class of the new threads.
+    fn class_of_threads<M: Memory>(&self, names: &NameReader<'_, '_, M>) -> Arc<str> {
+        let graph = self.holders.graph();
+        let modules = self.holders.modules();
+        let dict = modules.number(THREADING).and_then(|number| Some(modules.list().get(number)?.dict));
+        let active = dict.and_then(|dict| graph.node(names.objects().read_item(dict, "_active")?));
+        let threads = active.into_iter().flat_map(|active| graph.references().targets(active));
+        let new = threads.filter(|&&thread| self.generations.first_seen(thread) > 0);
+        let classes = new.filter_map(|&thread| graph.type_of(thread).filter(|of| of.class.is_some()));
+        most_common(classes.map(|of| Arc::from(of.name())))
+            .unwrap_or_else(|| format!("{THREADING}.Thread").into())
     }
 
     /// Marks what the frames of the new threads hold, and growth that comes with it, as side effects of the threads.
@@ -91,7 +104,7 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// The function that most threads run: the outermost one outside the standard library, or else the innermost.
+/// The function that most threads run: the outermost one outside the standard library, or else the outermost one outside `threading`.
 pub(super) fn most_run_function<M: Memory>(
     holders: &Holders<'_>,
     names: &mut NameReader<'_, '_, M>,
@@ -103,7 +116,8 @@ pub(super) fn most_run_function<M: Memory>(
         let RootKind::Frame { at, thread } = root.kind else { continue };
         let Some((module, name)) = names.function_of_frame(at) else { continue };
         let is_own = module.as_ref().is_some_and(|module| !holders.modules().is_standard(module));
-        if is_own || !of_threads.contains_key(&thread) {
+        let is_of_threading = module.as_ref().is_none_or(|module| &**module == THREADING);
+        if is_own || !is_of_threading && !of_threads.get(&thread).is_some_and(|&(_, is_own)| is_own) {
             of_threads.insert(thread, (qualified_name(module.as_deref(), &name).into(), is_own));
         }
     }
