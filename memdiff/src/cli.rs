@@ -177,10 +177,11 @@ Unknown values: a log may list the largest types only. A type that is on one sid
 gone if the list of the other side is complete, and unknown (?) if it is truncated. A value that was
 not measured is empty, never 0.
 
-Trend: a series is the RSS or PSS of a process, their sum over a tree, the size of a type, module,
-holder or cache, of all Python objects of a process, or of its resident memory outside them. A
-series belongs to one process in one run: a reused pid and another run in the same log begin another
-series. At most 10,000 series are followed; above it the smallest are dropped and counted.
+Trend: a series is the RSS or PSS of a process, their sum over a tree, the number of its open file
+descriptors or threads, the size of a type, module, holder or cache, of all Python objects of a
+process, or of its resident memory outside them. A series belongs to one process in one run: a
+reused pid and another run in the same log begin another series. At most 10,000 series are followed;
+above it the smallest are dropped and counted.
 
 Threshold: growth counts if it is more than SIZE (default 4M) and, if a PERCENT is given, more than
 this share of the size before. --threshold 0 counts any growth: RSS differs by some hundred KiB from

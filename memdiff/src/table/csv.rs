@@ -3,6 +3,7 @@
 use common::cli::Failure;
 use common::record::{DiffRecord, Presence, Verdict};
 use common::stdio::escape_cell;
+use serde_json::Value;
 
 use super::report::Report;
 use crate::delta::{self, Sides, known_change, process_sizes};
@@ -19,22 +20,26 @@ pub struct CsvWriter {
 const CHANGE_TITLES: &str = "before,after,iteration_before,iteration_after,kind,name,role,presence,pid_before,pid_after,\
 before_bytes,after_bytes,change_bytes,count_before,count_after,change_count\n";
 
+/// The columns of verdicts. A row of bytes has no counts, and a row of descriptors or threads no bytes.
+const VERDICT_TITLES: &str = "kind,name,role,pid,trend,confidence_ratio,bytes_per_hour,bytes_per_hour_low,bytes_per_hour_high,\
+count_per_hour,count_per_hour_low,count_per_hour_high,from,to,first_bytes,last_bytes,first_count,last_count,moments,\
+limit_reached_at,limit_kind,limit_bytes,new_objects,new_objects_survived\n";
+
 impl CsvWriter {
     /// The rows of the next report.
     ///
     /// # Errors
     /// None in practice: it writes to memory.
     pub fn rows(&mut self, report: &Report<'_>) -> Result<Vec<u8>, Failure> {
-        let is_first = !std::mem::replace(&mut self.has_titles, true);
-        // The fields of a verdict are titles by themselves, the tuples of a comparison are not.
-        let mut writer = csv::WriterBuilder::new();
-        let mut writer = match report {
-            Report::Changes { .. } if is_first => writer.from_writer(CHANGE_TITLES.into()),
-            _ => writer.has_headers(is_first).from_writer(Vec::new()),
+        let titles = match report {
+            _ if std::mem::replace(&mut self.has_titles, true) => "",
+            Report::Changes { .. } => CHANGE_TITLES,
+            Report::Verdicts { .. } => VERDICT_TITLES,
         };
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(titles.into());
         let written = match report {
             Report::Verdicts { record, .. } => {
-                record.verdicts.iter().map(escape_verdict).try_for_each(|row| writer.serialize(row))
+                record.verdicts.iter().try_for_each(|verdict| write_verdict(verdict, &mut writer))
             }
             Report::Changes { comparison, .. } => write_changes(&comparison.record, &mut writer),
         };
@@ -86,10 +91,13 @@ fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv:
     Ok(())
 }
 
-fn escape_verdict(verdict: &Verdict) -> Verdict {
-    Verdict {
-        name: escape_cell(&verdict.name).into(),
-        role: escape_cell(&verdict.role).into(),
-        ..verdict.clone()
-    }
+/// Writes the fields of a verdict, however many it has. An absent one is an empty cell.
+fn write_verdict(verdict: &Verdict, writer: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
+    let fields = serde_json::to_value(verdict).map_err(std::io::Error::from)?;
+    let cell = |title| match fields.get(title) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => escape_cell(text).into_owned(),
+        Some(value) => value.to_string(),
+    };
+    writer.write_record(VERDICT_TITLES.trim_end().split(',').map(cell))
 }

@@ -96,6 +96,31 @@ fn unknown_change_is_question_mark() {
 }
 
 #[test]
+fn csv_has_sizes_and_counts_in_one_table() {
+    let size = verdict("bot", Some(1024.0));
+    let count = Verdict {
+        kind: "fds".into(),
+        bytes_per_hour: None,
+        last_bytes: None,
+        count_per_hour: Some(360.0),
+        last_count: Some(137),
+        ..size.clone()
+    };
+    let record = judged(vec![size, count]);
+    let rows = CsvWriter::default().rows(&Report::Verdicts { record: &record, measured: 9 }).unwrap();
+    let mut reader = ::csv::Reader::from_reader(rows.as_slice());
+    let titles = reader.headers().unwrap().clone();
+    let rows: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let cell = |row: usize, title| &rows[row][titles.iter().position(|other| other == title).unwrap()];
+    assert_eq!([cell(0, "kind"), cell(0, "bytes_per_hour"), cell(0, "last_count")], ["rss", "1024.0", ""]);
+    assert_eq!([cell(1, "kind"), cell(1, "count_per_hour"), cell(1, "last_count")], ["fds", "360.0", "137"]);
+    assert_eq!([cell(1, "last_bytes"), cell(1, "from")], ["", &*local_stamp(0).to_string()]);
+    // No field is left out.
+    let fields = serde_json::to_value(&record.verdicts[1]).unwrap();
+    assert!(fields.as_object().unwrap().keys().all(|field| titles.iter().any(|title| title == field)));
+}
+
+#[test]
 fn holders_and_caches_have_tables() {
     let side = |sessions, caches: &[(&str, u64, Option<u64>)]| {
         let census = census_with_holders(

@@ -46,6 +46,13 @@ pub fn group_growth<'a>(growing: &[&'a Verdict]) -> Vec<GrowthGroup<'a>> {
     groups.extend(counts.into_iter().map(|cause| GrowthGroup { cause, followers: Vec::new() }));
     for group in &mut groups {
         group.followers.sort_by(|a, b| rank(a.kind).cmp(&rank(b.kind)).then(rate(b).total_cmp(&rate(a))));
+        // Two logs of one process say the same twice.
+        let mut said = vec![series(group.cause)];
+        group.followers.retain(|other| {
+            let is_new = !said.contains(&series(other));
+            said.push(series(other));
+            is_new
+        });
     }
     groups
 }
@@ -55,6 +62,11 @@ type ProcessId<'a> = (Option<u32>, Option<&'a str>);
 /// Identifies the process of a verdict: by its pid, or by its role.
 fn process(verdict: &Verdict) -> ProcessId<'_> {
     (verdict.pid, verdict.pid.is_none().then_some(&*verdict.role))
+}
+
+/// Identifies the series of a verdict in any run.
+fn series(verdict: &Verdict) -> (SeriesKind, &str, ProcessId<'_>) {
+    (verdict.kind, &verdict.name, process(verdict))
 }
 
 fn is_tree(kind: SeriesKind) -> bool {
@@ -203,5 +215,19 @@ mod tests {
             (cause.to_owned(), followers.iter().map(|name| (*name).to_owned()).collect())
         });
         assert_eq!(names(&native), expected);
+    }
+
+    #[test]
+    fn two_logs_of_a_process_say_it_once() {
+        use SeriesKind::{Rss, TotalRss};
+        let logs = [
+            grows(Rss, "bot.py", 1, 120.0),
+            grows(Rss, "bot.py", 1, 119.0),
+            grows(TotalRss, "bot.py", 1, 130.0),
+            grows(TotalRss, "bot.py", 1, 131.0),
+            grows(Rss, "bot.py", 2, 5.0),
+        ];
+        let expected = [("bot.py".to_owned(), vec!["bot.py".to_owned()]), ("bot.py".to_owned(), Vec::new())];
+        assert_eq!(names(&logs), expected);
     }
 }

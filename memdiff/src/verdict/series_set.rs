@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::log::{Census, Moment, MomentData, Tree};
 use common::record::{EventKind, ProcessEvent, SeriesKind, TrendKind, Verdict};
 
-use super::key::{BYTES_OF_COUNT, ProcessKey, SeriesName, is_count};
+use super::key::{BYTES_OF_COUNT, ProcessKey, SeriesName};
 use super::limits::MemoryLimits;
 use super::process_series::ProcessSeries;
 use super::run_clock::{MomentContext, RunClocks};
@@ -126,8 +126,6 @@ impl SeriesSet {
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        // Nearly every number of descriptors and threads is steady.
-        verdicts.retain(|verdict| !is_count(verdict.kind) || verdict.trend == TrendKind::Growing);
         let rank = |verdict: &Verdict| match verdict.trend {
             TrendKind::Growing => 0,
             TrendKind::TooShort => 2,
@@ -137,7 +135,8 @@ impl SeriesSet {
             let rate = |verdict: &Verdict| verdict.bytes_per_hour.unwrap_or(f64::NEG_INFINITY);
             let by_rate = rank(a).cmp(&rank(b)).then(rate(b).total_cmp(&rate(a)));
             // Of equal rates the name decides, so that the order is always the same.
-            by_rate.then_with(|| (&a.kind, &a.name, &a.role, a.pid).cmp(&(&b.kind, &b.name, &b.role, b.pid)))
+            let name = |v: &Verdict| (v.kind, Arc::clone(&v.name), Arc::clone(&v.role), v.pid, v.moments);
+            by_rate.then_with(|| name(a).cmp(&name(b)))
         });
         verdicts
     }

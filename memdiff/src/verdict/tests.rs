@@ -60,8 +60,15 @@ fn descriptors_are_judged() {
         series.add(&moment("r", turn * 10, data(measurement("r", 1, tree(&[bot])))));
     }
     let verdicts = series.verdicts();
-    let counts: Vec<_> = verdicts.iter().filter(|verdict| key::is_count(verdict.kind)).collect();
-    let [fds] = counts[..] else { panic!("threads are steady: {verdicts:#?}") };
+    let count_of = |kind| verdicts.iter().find(|verdict| verdict.kind == kind).unwrap();
+    let (fds, threads) = (count_of(SeriesKind::Fds), count_of(SeriesKind::Threads));
+    assert_eq!((threads.trend, threads.last_count, threads.last_bytes), (TrendKind::Steady, Some(9), None));
+    let said = describe(threads, threads.to.unwrap());
+    assert_eq!(said.subject, "the number of threads of bot (pid 1)");
+    assert!(
+        said.predicate.starts_with("is steady, ") && said.predicate.ends_with("9 at the end"),
+        "{said:?}"
+    );
     assert_eq!((fds.kind, fds.trend, fds.last_count), (SeriesKind::Fds, TrendKind::Growing, Some(137)));
     assert_eq!((fds.bytes_per_hour, fds.first_bytes, fds.limit_reached_at), (None, None, None));
     // One in ten seconds.
