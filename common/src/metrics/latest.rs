@@ -8,7 +8,6 @@ use super::python;
 use super::tree;
 use super::values::{Key, Values};
 use crate::record::{EventKind, Record};
-use crate::stdio::escape_controls;
 
 /// The newest values of all processes.
 #[derive(Debug, Default)]
@@ -111,7 +110,7 @@ fn write_head(text: &mut String, family: &Family) {
     let _ = writeln!(text, "# HELP {name} {}", family.help);
 }
 
-/// Escapes a label's value; control characters as for a terminal.
+/// Escapes a label's value, which has no control characters.
 fn escape(value: &str) -> String {
-    escape_controls(value).replace('\\', r"\\").replace('"', "\\\"")
+    value.replace('\\', r"\\").replace('"', "\\\"")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::families::Family;
 use crate::process_search::ProgramName;
+use crate::stdio::escape_controls;
 
 /// The most descendants of a root, and the most types, holders, caches and leaks of a process, those with the most bytes first. A
 /// label with any number of values would make a monitoring system's memory grow.
@@ -42,12 +43,19 @@ impl Subject {
     }
 }
 
+/// The value of a label as it is written, without the format's escapes: names that look the same are the same label.
+fn label(name: &str) -> String {
+    escape_controls(name).into_owned()
+}
+
 /// The values of one record.
 #[derive(Debug, Default)]
 pub(super) struct Values(BTreeMap<Key, f64>);
 
 impl Values {
     /// Adds a value. `row` has the labels behind the subject's. Without a value, that in `old` counts: some are not read in each sample.
+    ///
+    /// Of two rows with the same labels the first one counts, which is the larger: a reader refuses a file that has labels twice.
     pub(super) fn set(
         &mut self,
         family: Family,
@@ -57,11 +65,11 @@ impl Values {
         old: &Self,
     ) {
         let labels =
-            subject.labels.iter().map(String::as_str).chain(row.iter().copied()).map(str::to_owned).collect();
+            subject.labels.iter().map(String::as_str).chain(row.iter().copied()).map(label).collect();
         let key = Key { family, labels, start_ticks: subject.start_ticks };
         let value = value.or_else(|| old.0.get(&key).copied());
         if let Some(value) = value.filter(|value| value.is_finite()) {
-            self.0.insert(key, value);
+            self.0.entry(key).or_insert(value);
         }
     }
 
