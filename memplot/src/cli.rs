@@ -73,7 +73,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub html: bool,
 
-    /// Leave the machine's name out of a page with a verdict
+    /// Leave the machine's name, folders and the command's arguments out of a page with a verdict
     #[arg(long, help_heading = "Output")]
     pub no_host: bool,
 

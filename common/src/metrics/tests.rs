@@ -105,11 +105,7 @@ fn labels_stay_distinct() {
     let mut metrics = Metrics::default();
     // The second name looks like the first one when that is escaped.
     let types = [("a\n", 3), ("a\\n", 2), ("a\n", 1)];
-    metrics.take(&census(
-        1,
-        7,
-        types.map(|(name, count)| TypeTotal::new(name.into(), count, 1)).to_vec(),
-    ));
+    metrics.take(&census(1, 7, types.map(|(name, count)| TypeTotal::new(name.into(), count, 1)).to_vec()));
     assert_eq!(
         lines(&metrics, "memobj_type_objects"),
         [r#"memobj_type_objects{command="bot",pid="7",type="a\\n"} 3"#]

@@ -6,6 +6,7 @@ use common::record::{LeaksRecord, MemoryRow};
 use common::units::Bytes;
 use common::verdict::memory_use;
 
+use super::file_name::file_name;
 use crate::colour::CHOSEN;
 use crate::svg::escape;
 
@@ -21,8 +22,8 @@ struct Part {
     grown: u64,
 }
 
-/// The bar and its legend; nothing without rows.
-pub fn html(rows: &[MemoryRow], record: &LeaksRecord) -> String {
+/// The bar and its legend; nothing without rows. `with_folders` adds the folders of files.
+pub fn html(rows: &[MemoryRow], record: &LeaksRecord, with_folders: bool) -> String {
     let whole = rows.iter().map(MemoryRow::resident_bytes).fold(0, u64::saturating_add);
     if whole == 0 {
         return String::new();
@@ -34,7 +35,10 @@ pub fn html(rows: &[MemoryRow], record: &LeaksRecord) -> String {
         own.map(|growth| growth.growth_bytes).fold(0, u64::saturating_add)
     };
     let part = |row: &MemoryRow| Part {
-        name: memory_use(row.kind, row.detail.as_deref()),
+        name: memory_use(
+            row.kind,
+            row.detail.as_deref().map(|detail| if with_folders { detail } else { file_name(detail) }),
+        ),
         bytes: row.resident_bytes(),
         grown: grown(row),
     };

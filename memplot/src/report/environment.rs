@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use common::process_search::ProgramName;
 use common::record::LeaksRecord;
 use common::units::counted;
 use common::verdict::span;
@@ -13,10 +14,11 @@ use crate::svg::escape;
 pub fn html(records: &[LeaksRecord], with_host: bool) -> String {
     let Some(first) = records.first() else { return String::new() };
     let mut rows: Vec<(&str, String)> = Vec::new();
-    if let Some(words) = &first.cmdline {
+    if let Some(words) = first.cmdline.as_ref().filter(|_| with_host) {
         rows.push(("Command", words.join(" ")));
     } else if let Some(name) = &first.name {
-        rows.push(("Program", name.to_string()));
+        let program = ProgramName { name, cmdline: first.cmdline.as_deref().unwrap_or_default() };
+        rows.push(("Program", program.short().to_owned()));
     }
     let others = records.len().saturating_sub(1) as u64;
     let more = match others {

@@ -3,6 +3,7 @@
 mod account;
 mod curves;
 mod environment;
+mod file_name;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use common::log::{Moment, MomentData};
 use common::record::{LeaksRecord, MemoryRow};
 use common::verdict::{HELD, Level, Sentence, of_processes};
 
+use self::file_name::file_name;
 use crate::svg::escape;
 
 /// The separator of a way from a root to a leak.
@@ -47,20 +49,30 @@ impl Report {
         }
     }
 
-    /// The elements of the report; none without a verdict. `with_host` adds the machine's name.
+    /// The elements of the report; none without a verdict. `with_host` adds the machine's name, folders and the command's arguments.
     pub fn html(&self, with_host: bool) -> String {
         let Some(first) = self.records.first() else { return String::new() };
         let mut html = "<section id=\"report\" aria-label=\"Verdict\">\n".to_owned();
-        of_processes(&self.records).iter().for_each(|block| add_block(block, &mut html));
+        let shown: Vec<LeaksRecord> =
+            self.records.iter().cloned().map(|r| with_names(r, with_host)).collect();
+        of_processes(&shown).iter().for_each(|block| add_block(block, &mut html));
         html.push_str(&curves::html(&self.records));
         // The account of the process that the first verdict is on: the worst one.
         let of_log = self.account.as_ref().filter(|(pid, _)| *pid == first.pid).map(|(_, rows)| &**rows);
         let rows = if first.memory_rows.is_empty() { of_log.unwrap_or_default() } else { &first.memory_rows };
-        html.push_str(&account::html(rows, first));
+        html.push_str(&account::html(rows, first, with_host));
         html.push_str(&environment::html(&self.records, with_host));
         html.push_str("</section>\n");
         html
     }
+}
+
+/// The record with the names of its files as the report shows them.
+fn with_names(mut record: LeaksRecord, with_host: bool) -> LeaksRecord {
+    for row in record.memory.iter_mut().flat_map(|memory| &mut memory.rows).filter(|_| !with_host) {
+        row.detail = row.detail.take().map(|detail| file_name(&detail).into());
+    }
+    record
 }
 
 /// Adds the verdict on one process: each headline as an article with its evidence, then the remarks.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use common::record::{Leak, LeakVerdict, LeaksRecord, MemoryRow};
+use common::record::{Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRow, MemoryRowGrowth};
 
 use super::*;
 
@@ -49,6 +49,46 @@ fn host_is_left_out_on_request() {
         "{with}"
     );
     assert_eq!(Report::default().html(true), "");
+}
+
+#[test]
+fn folders_and_arguments_are_left_out_with_the_host() {
+    let library: Option<Arc<str>> = Some("/home/alice/lib/libx.so".into());
+    let growth = MemoryRowGrowth {
+        kind: "file".into(),
+        detail: library.clone(),
+        growth_bytes: 5 << 20,
+        current_bytes: 9 << 20,
+    };
+    let memory = MemoryGrowth {
+        is_leak: true,
+        bytes_per_minute: 1e6,
+        objects_bytes_per_minute: 0.0,
+        confidence_ratio: 0.99,
+        rows: vec![growth],
+        explained_bytes: 0,
+        trimmable_bytes: 0,
+        suspects: Vec::new(),
+    };
+    let row = MemoryRow {
+        kind: "file".into(),
+        detail: library,
+        private_bytes: 9 << 20,
+        shared_bytes: 0,
+        swap_bytes: 0,
+    };
+    let private = LeaksRecord {
+        name: Some("python3".into()),
+        cmdline: Some(Arc::new(["/home/alice/bin/python3", "bot.py", "--token=s3cret"].map(str::to_owned))),
+        memory: Some(memory),
+        memory_rows: vec![row],
+        ..record(7, LeakVerdict::Leak)
+    };
+    let report = report([private]);
+    let (with, without) = (report.html(true), report.html(false));
+    assert!(with.matches("/home/alice/lib/libx.so").count() >= 2 && with.contains("s3cret"), "{with}");
+    assert!(without.matches("libx.so").count() >= 2 && without.contains("<dd>bot.py</dd>"), "{without}");
+    assert!(!without.contains("alice") && !without.contains("s3cret"), "{without}");
 }
 
 #[test]
