@@ -78,6 +78,15 @@ fn compressed_log_is_read_by_gzip() {
     let samples = run.records().iter().filter(|record| record["type"] == "process").count();
     assert_eq!(samples, 5);
     assert!(fs::metadata(&log).unwrap().len() < run.stdout.len() as u64 / 2);
+    // Tables and texts are compressed as a whole too.
+    for format in ["csv", "text"] {
+        let log = folder.path().join(format!("{format}.gz"));
+        let pid = std::process::id().to_string();
+        let args = ["--format", format, "-p", &pid, "-i", "50ms", "--count", "12", "-o"];
+        Tool::ours("memmon").args(args).arg(&log).run().expect_code(0);
+        let whole = Tool::new("gzip").arg("-dc").arg(&log).run().expect_code(0).stdout.len();
+        assert!(fs::metadata(&log).unwrap().len() < whole as u64 / 2, "{format}: {whole}");
+    }
     // Files of one log can have several formats.
     memmon(&["-i", "50ms", "--count", "4", "-o"]).arg(folder.path().join("log-1.jsonl")).run().expect_code(0);
     let runs: Vec<usize> =
@@ -113,8 +122,32 @@ fn unusable_names_are_refused() {
     let run = memmon(&["--count", "1", "-o", "100%"]).dir(folder.path()).run().expect_code(2);
     assert!(run.err().contains("write %%"), "{run}");
     let pid = std::process::id().to_string();
-    let table = ["--format", "csv", "--count", "1", "-o", "%Y.csv", "-p", &pid];
-    let run = Tool::ours("memmon").args(table).dir(folder.path()).run().expect_code(2);
-    assert!(run.err().contains("titles only once"), "{run}");
+    for tool in ["memmon", "memobj"] {
+        let metrics = ["--format", "openmetrics", "--count", "1", "-o", "bot-%Y.prom", "-p", &pid];
+        let run = Tool::ours(tool).args(metrics).dir(folder.path()).run().expect_code(2);
+        assert!(run.err().contains("without %"), "{run}");
+    }
     assert!(files(folder.path()).is_empty());
+}
+
+#[test]
+fn each_table_has_titles_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = std::process::id().to_string();
+    // The second run goes on with the last file of the first one, or begins another.
+    for _ in 0..2 {
+        let args = ["-i", "100ms", "--count", "15", "-p", &pid, "-o", "log-%H%M%S.csv"];
+        Tool::ours("memmon").args(args).dir(folder.path()).run().expect_code(0);
+    }
+    let mut rows = 0;
+    for file in files(folder.path()) {
+        let mut table = csv::Reader::from_path(&file).unwrap();
+        assert_eq!(table.headers().unwrap().get(0), Some("timestamp"), "{file:?}");
+        for row in table.records().map(Result::unwrap) {
+            assert_ne!(row.get(0), Some("timestamp"), "{file:?}");
+            rows += usize::from(row.get(4) == Some("root"));
+        }
+    }
+    assert_eq!(rows, 30);
+    assert!(files(folder.path()).len() >= 3);
 }

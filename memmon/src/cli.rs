@@ -35,11 +35,11 @@ pub struct Args {
     )]
     pub repeat: Repeat,
 
-    /// Output format [default: text on a terminal, jsonl otherwise]
+    /// Output format [default: that of the ending of FILE (.csv, .prom), else text on a terminal, jsonl otherwise]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
-    /// Write to FILE instead of stdout (default format: jsonl); a launched command keeps its stdout
+    /// Append to FILE instead of stdout; a launched command keeps its stdout
     #[arg(short, long, value_name = "FILE", conflicts_with = "watch", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -102,6 +102,23 @@ pub struct Args {
     /// Do not subscribe to the kernel's process events even if permitted
     #[arg(long, hide = true)]
     pub no_connector: bool,
+}
+
+impl Args {
+    /// The format that the user chose, by name or by the ending of the file.
+    #[must_use]
+    pub fn chosen_format(&self) -> Option<Format> {
+        let name = self.output.as_deref().map(|path| path.to_string_lossy().into_owned());
+        let has = |ending: &str| {
+            name.as_deref().is_some_and(|name| name.strip_suffix(".gz").unwrap_or(name).ends_with(ending))
+        };
+        let by_ending = || match () {
+            () if has(".csv") => Some(Format::Csv),
+            () if has(".prom") => Some(Format::Openmetrics),
+            () => None,
+        };
+        self.format.or_else(by_ending)
+    }
 }
 
 /// The format of samples.
@@ -283,8 +300,7 @@ Examples:
   memmon -- bot.py                        start it with its .venv, and watch it
   memmon --fail-above 500M -- pytest      fail if the tests need more
   memmon -n bot.py -o log-%Y%m%d.jsonl.gz a log file for each day, compressed
-  memmon -n bot.py --format openmetrics -o bot.prom
-                                          metrics for Prometheus
+  memmon -n bot.py -o bot.prom            metrics for Prometheus
   memmon -p 1234 -o log.jsonl --at 80% --run 'memobj --leaks -p {pid}'
                                           find the leak before the OOM kill
 ";
@@ -321,8 +337,8 @@ launched command its own status, 126 if it cannot be executed, 127 if it is not 
 Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line shows \
 the path. \
 -o appends to FILE. %Y, %m, %d and other conversions of strftime(3) in its name begin a new file when the name changes; %% is \
-a percent sign. A FILE.gz is compressed in blocks of up to a minute. Several processes can append to one FILE. With \
---format openmetrics the file is replaced at every sample.
+a percent sign. A FILE.gz is compressed in blocks of up to a minute. Several processes can append to one FILE. A FILE.prom, or \
+one with --format openmetrics, is replaced at every sample.
 ";
 
 #[cfg(test)]
@@ -347,6 +363,17 @@ mod tests {
         // A conflict between -p and a command must not make the need for one void.
         assert!(parse(&["-p", "1", "--prefix"]).is_err() && parse(&["-n", "x", "--record-output"]).is_err());
         assert!(parse(&["-p", "0"]).is_err());
+    }
+
+    #[test]
+    fn ending_chooses_the_format() {
+        let chosen = |args: &[&str]| parse(&[&["-p", "1"], args].concat()).unwrap().chosen_format();
+        assert_eq!(chosen(&[]), None);
+        assert_eq!(chosen(&["-o", "a.jsonl"]), None);
+        assert_eq!(chosen(&["-o", "log-%Y.csv"]), Some(Format::Csv));
+        assert_eq!(chosen(&["-o", "log.csv.gz"]), Some(Format::Csv));
+        assert_eq!(chosen(&["-o", "bot.prom"]), Some(Format::Openmetrics));
+        assert_eq!(chosen(&["-o", "bot.prom", "--format", "jsonl"]), Some(Format::Jsonl));
     }
 
     #[test]

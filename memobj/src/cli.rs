@@ -141,7 +141,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "3", help_heading = "Output")]
     pub diff_every: u64,
 
-    /// Output format [default: text on a terminal, jsonl otherwise]
+    /// Output format [default: openmetrics for FILE.prom, else text on a terminal, jsonl otherwise]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
@@ -266,6 +266,8 @@ impl Args {
             _ => self.count.unwrap_or(u64::MAX),
         };
         let holders = self.holders || self.retained || !self.why.is_empty();
+        let is_metrics =
+            self.output.as_ref().is_some_and(|path| path.extension().is_some_and(|end| end == "prom"));
         Ok(Config {
             targets,
             tree: self.tree,
@@ -301,7 +303,7 @@ impl Args {
             search_time: Some(observed).filter(|_| self.leaks && timed),
             watch: self.watch_adds.map(|_| WatchOptions { duration: self.observe, additions: self.count }),
             output: self.output,
-            format: self.format,
+            format: self.format.or(is_metrics.then_some(Format::Openmetrics)),
             text: TextOptions { limit: self.limit, diff_every: self.diff_every, memory: self.memory },
         })
     }

@@ -30,8 +30,12 @@ impl MetricsWriter {
     /// A writer that replaces the file at `path` in each round, with [`output_file::write_whole`].
     ///
     /// # Errors
-    /// The file cannot be replaced.
+    /// The file cannot be replaced, or its name has a date, as a log's may have.
     pub fn to_file(path: &Path) -> io::Result<Self> {
+        if path.to_string_lossy().contains('%') {
+            let reason = "metrics are the newest values, so their file has no date: write it without %";
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, reason));
+        }
         output_file::check_whole(path)?;
         Ok(Self { metrics: Metrics::default(), output: Output::File(path.to_owned()) })
     }

@@ -30,6 +30,9 @@ pub struct LogFile {
     /// The file of the present name.
     file: File,
     path: PathBuf,
+    /// The line that an empty file begins with.
+    head: Vec<u8>,
+    needs_head: bool,
     /// Lines for the next member.
     waiting: Vec<u8>,
     /// When the first of them came.
@@ -44,7 +47,18 @@ impl LogFile {
     pub fn open(name: &Path, existing: Existing) -> io::Result<Self> {
         let path = dated_path(name, Stamp::now())?;
         let file = open(&path, existing)?;
-        Ok(Self { name: name.to_owned(), existing, file, path, waiting: Vec::new(), since: Instant::now() })
+        let (head, waiting) = (Vec::new(), Vec::new());
+        let name = name.to_owned();
+        Ok(Self { name, existing, file, path, head, needs_head: false, waiting, since: Instant::now() })
+    }
+
+    /// Writes a line before the first ones of each file that is empty: the titles of a table.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub fn with_head(mut self, head: Vec<u8>) -> io::Result<Self> {
+        (self.head, self.needs_head) = (head, self.file.metadata()?.len() == 0);
+        Ok(self)
     }
 
     /// Opens the next file if the name changed.
@@ -53,6 +67,7 @@ impl LogFile {
         if path != self.path {
             self.write_member()?;
             self.file = open(&path, self.existing)?;
+            self.needs_head = self.file.metadata()?.len() == 0;
             self.path = path;
         }
         Ok(())
@@ -60,6 +75,13 @@ impl LogFile {
 
     fn append(&mut self, lines: &[u8], now: Stamp, at: Instant) -> io::Result<()> {
         self.rotate(now)?;
+        if std::mem::take(&mut self.needs_head) && !self.head.is_empty() {
+            return self.write_lines(&[&self.head, lines].concat(), at);
+        }
+        self.write_lines(lines, at)
+    }
+
+    fn write_lines(&mut self, lines: &[u8], at: Instant) -> io::Result<()> {
         if self.path.extension().is_none_or(|ending| ending != "gz") {
             return self.file.write_all(lines);
         }
@@ -151,6 +173,27 @@ mod tests {
         }
         assert_eq!(read("2026/log-1231.jsonl"), "old\nclock was set back\n");
         assert_eq!(read("2027/log-0101.jsonl"), "new\nnewer\n");
+    }
+
+    #[test]
+    fn each_empty_file_begins_with_the_head() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let name = folder.path().join("log-%d.csv");
+        let write = |times: &[&str]| {
+            let log = LogFile::open(&name, Existing::Append).unwrap();
+            let mut log = log.with_head(b"titles\n".to_vec()).unwrap();
+            for time in times {
+                let at = at(&format!("2026-11-{time}T12:00:00.000+00:00"));
+                log.append(b"row\n", at, Instant::now()).unwrap();
+            }
+        };
+        write(&["01", "01", "02"]);
+        write(&["02", "03"]);
+        assert_eq!(
+            ["log-01.csv", "log-02.csv", "log-03.csv"].map(read),
+            ["titles\nrow\nrow\n", "titles\nrow\nrow\n", "titles\nrow\n"]
+        );
     }
 
     #[test]

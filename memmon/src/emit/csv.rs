@@ -29,6 +29,16 @@ impl<W: Write> Csv<W> {
     pub fn new(output: W) -> Self {
         Self { output, has_titles: false }
     }
+
+    /// The rows of a table to `output`, which writes [`csv_titles`] itself where they are missing.
+    pub fn without_titles(output: W) -> Self {
+        Self { output, has_titles: true }
+    }
+}
+
+/// The line of titles.
+pub fn csv_titles() -> Vec<u8> {
+    format!("{COLUMNS}\n").into_bytes()
 }
 
 /// The cells of a process. Only the root's row contains the totals.
@@ -62,10 +72,8 @@ fn row(record: &ProcessRecord, process: &ProcessSample, is_root: bool) -> io::Re
 impl<W: Write> Sink for Csv<W> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let Record::Process(record) = record else { return Ok(()) };
-        let mut rows = ::csv::Writer::from_writer(Vec::new());
-        if !self.has_titles {
-            rows.write_record(COLUMNS.split(','))?;
-        }
+        let titles = if self.has_titles { Vec::new() } else { csv_titles() };
+        let mut rows = ::csv::Writer::from_writer(titles);
         rows.write_record(row(record, &record.root(), true)?)?;
         for child in &record.children {
             rows.write_record(row(record, child, false)?)?;
@@ -73,6 +81,10 @@ impl<W: Write> Sink for Csv<W> {
         let rows = rows.into_inner().map_err(::csv::IntoInnerError::into_error)?;
         self.output.write_all(&rows)?;
         self.has_titles = true;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 }

@@ -19,6 +19,6 @@ mod text;
 mod testing;
 
 pub use atomic_writer::AppendFile;
-pub use csv::Csv;
+pub use csv::{Csv, csv_titles};
 pub use history_files::{HistoryFiles, state_dir};
 pub use text::{Text, describe_metric};

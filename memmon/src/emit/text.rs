@@ -161,7 +161,7 @@ impl<W: Write> Text<W> {
         if self.text.is_empty() {
             return Ok(());
         }
-        let result = self.output.write_all(self.text.as_bytes()).and_then(|()| self.output.flush());
+        let result = self.output.write_all(self.text.as_bytes());
         self.text.clear();
         self.has_written |= result.is_ok();
         result
@@ -187,7 +187,8 @@ impl<W: Write> Sink for Text<W> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.flush_pending();
-        self.write()
+        self.write()?;
+        self.output.flush()
     }
 }
 

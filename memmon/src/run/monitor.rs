@@ -84,10 +84,9 @@ impl Monitor {
             end: None,
             notes: Vec::new(),
             status: StatusLine::new(args.output.is_some() && args.command.is_empty()),
-            file_notes: args
-                .output
-                .as_ref()
-                .map(|path| (format!("writes samples to {}", path.display()), judge(path, args.format))),
+            file_notes: args.output.as_ref().map(|path| {
+                (format!("writes samples to {}", path.display()), judge(path, args.chosen_format()))
+            }),
         }
     }
 

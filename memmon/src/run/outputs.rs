@@ -9,12 +9,12 @@ use common::metrics::MetricsWriter;
 use common::output_file::Existing;
 use common::record::Record;
 use common::record_sink::Sink;
-use common::session::{Destination, is_dated, open_log, open_stdout, stdout_style, terminal_columns};
+use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
 use common::time::Stamp;
 
 use crate::cli::{Args, Format};
-use crate::emit::{Csv, HistoryFiles, Text, state_dir};
+use crate::emit::{Csv, HistoryFiles, Text, csv_titles, state_dir};
 use crate::watch::TerminalScreen;
 
 /// The folder of histories that are saved by default, below the user's state folder.
@@ -121,22 +121,22 @@ impl Outputs {
 
 fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>>, Failure> {
     let default = if to_terminal { Format::Text } else { Format::Jsonl };
-    let format = args.format.unwrap_or(default);
+    let format = args.chosen_format().unwrap_or(default);
     if let (Format::Openmetrics, Some(path)) = (format, &args.output) {
         let name = path.display().to_string();
         let writer = MetricsWriter::to_file(path).map_err(|error| Failure::at(&name, &error))?;
         return Ok(Destination::new(name, Box::new(writer)));
     }
-    if format == Format::Csv && args.output.as_ref().is_some_and(|path| is_dated(path)) {
-        return Err(Failure::new(
-            "a table has its titles only once, so its file has no date",
-            "use --format jsonl",
-        ));
+    if let (Format::Csv, Some(path)) = (format, &args.output) {
+        let name = path.display().to_string();
+        let file = open_log(path, Existing::Append)?.with_head(csv_titles());
+        let file = file.map_err(|error| Failure::at(&name, &error))?;
+        return Ok(Destination::new(name, Box::new(Csv::without_titles(file))));
     }
-    // A table has its titles once, so the file begins again; other logs are appended to.
-    let existing = if format == Format::Csv { Existing::Replace } else { Existing::Append };
     let (name, file, style): (_, Box<dyn Write>, _) = match &args.output {
-        Some(path) => (path.display().to_string(), Box::new(open_log(path, existing)?), Style::default()),
+        Some(path) => {
+            (path.display().to_string(), Box::new(open_log(path, Existing::Append)?), Style::default())
+        }
         None => ("stdout".to_owned(), Box::new(open_stdout()?), stdout_style()),
     };
     let sink: Box<dyn Sink> = match format {
