@@ -1,5 +1,6 @@
 -- Logs of many machines as tables, for DuckDB: run it in the folder of the logs, then a query of this folder.
 --
+--   pip install duckdb-cli
 --   cd logs && cat ../examples/sql/duckdb.sql ../examples/sql/leaking_hosts.sql | duckdb
 --
 -- Each line of a log is one record, and its `type` says which. The names of columns are those of docs/schema.md.

@@ -1,5 +1,5 @@
 -- When is memory full? A straight line through the memory of each process tree, up to the limit of its control group, or the memory
--- of its machine. It holds for growth that goes on as it did; memdiff --trend judges whether it does.
+-- of its machine. Trees with less than an hour and ten samples have no row. It holds for growth that goes on as it did; memdiff --trend judges whether it does.
 WITH trend AS (
     SELECT
         host, pid, start_ticks, max(command) AS command, regr_slope(used_bytes, seconds) AS bytes_per_second,
