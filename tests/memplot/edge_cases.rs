@@ -308,6 +308,35 @@ fn since_until_and_grep_select() {
 }
 
 #[test]
+fn first_sample_of_a_range_keeps_its_values() {
+    // Which day 10:00:10 is of is known only at that time: all samples before are dropped then.
+    let log: String =
+        (0..20).map(|n| tree(n + 1, seconds(n), &[(1, "bot", 5 << 20), (2, "w", 3 << 20)])).collect();
+    let page = memplot(&["--since", "10:00:10", "--format", "html"]).stdin(log).run().expect_code(0).out();
+    for (name, bytes) in [("bot", 5 << 20), ("w", 3 << 20), ("total", 8 << 20)] {
+        let series = page.split(&format!("\"name\":\"{name}\"")).nth(1).unwrap();
+        let runs = series.split("\"runs\":[[").nth(1).unwrap();
+        assert!(runs.starts_with(&format!("0,{bytes},")), "{name}: {}", &runs[..60]);
+    }
+}
+
+#[test]
+fn one_sample_is_as_wide_as_the_axis() {
+    let types = census(1, seconds(0), &[("dict", 5 << 20), ("list", 2 << 20)], None);
+    for (log, class) in [(types, "line"), (tree(1, seconds(0), &[(1, "bot", 5 << 20)]), "area")] {
+        let figure = svg(&log, &[]);
+        let document = rendering::parse(&figure);
+        let words = rendering::texts(&document).join("|");
+        assert!(words.contains("|10:00:00|24 Nov 2026|") && words.contains("1 sample  ·"), "{words}");
+        assert!(!rendering::groups(&document, class).is_empty());
+        assert!(!figure.contains("<circle class=\"fc"), "no dots: {figure}");
+        let text = memplot(&["--format", "text"]).stdin(log).run().expect_code(0).out();
+        let dots = |line: &str| line.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
+        assert!(text.lines().any(|line| dots(line) > 50), "{text}");
+    }
+}
+
+#[test]
 fn verdicts_become_trend_lines() {
     let folder = folder(&logs::objects());
     let diff = ["--trend", "--format", "jsonl", "log.jsonl"];

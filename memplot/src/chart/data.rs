@@ -125,12 +125,15 @@ impl DataLayer<'_> {
         });
     }
 
-    /// The places of an edge. A single moment gets a width that can be seen.
+    /// The places of an edge. A single moment gets a width that can be seen: the whole one if there is no other.
     fn edge_coords(&self, edge: &[(i64, f64)]) -> Vec<BackendCoord> {
         let layout = self.drawing.layout;
         let coords = |edge: &[(i64, f64)]| edge.iter().map(|&(at, value)| layout.coord(at, value)).collect();
         let [(at, value)] = edge else { return coords(edge) };
         let (from, to) = (layout.time.from, layout.time.to);
+        if layout.time.only.is_some() {
+            return coords(&[(from, *value), (to, *value)]);
+        }
         let ms_per_pixel = to.saturating_sub(from) as f64 / (layout.right - layout.left).max(1.0);
         #[expect(clippy::cast_possible_truncation, reason = "a few pixels of a range of time")]
         let half = (ms_per_pixel * MIN_WIDTH / 2.0).ceil() as i64;
@@ -141,6 +144,11 @@ impl DataLayer<'_> {
         let (layout, role) = (self.drawing.layout, Role::Series(series.colour));
         self.group(series, "line", &self.tooltip(series), || {
             for run in &series.runs {
+                if let ([only], Some(_)) = (run.as_slice(), layout.time.only) {
+                    let ends = [layout.time.from, layout.time.to].map(|at| layout.coord(at, only.value));
+                    self.draw(LineSeries::new(ends, self.stroke(role, LINE)));
+                    continue;
+                }
                 if let [only] = run.as_slice() {
                     self.drawing.dot((layout.x(only.unix_ms), layout.y(only.value)), DOT_RADIUS, role);
                     continue;

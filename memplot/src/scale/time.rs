@@ -18,6 +18,8 @@ const DAY_STEPS: [i64; 3] = [1, 2, 7];
 /// Steps of whole months.
 const MONTH_STEPS: [i64; 9] = [1, 3, 6, 12, 24, 60, 120, 1200, 12_000];
 
+const SECOND_MS: i64 = 1000;
+
 /// A time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeScale {
@@ -29,6 +31,8 @@ pub struct TimeScale {
     pub ticks: Vec<Tick<i64>>,
     /// Dates (years on an axis of days) at the first tick and wherever they change.
     pub dates: Vec<Tick<i64>>,
+    /// The moment, if there is only one. It is drawn as wide as the axis.
+    pub only: Option<i64>,
 }
 
 /// The local times of the ticks, and the formats of ticks and dates.
@@ -40,14 +44,15 @@ struct TickSeries {
 }
 
 impl TimeScale {
-    /// An axis with at most about `most` ticks. A single moment gets some time around it.
+    /// An axis with at most about `most` ticks. A single moment has the only tick, in the middle.
     pub fn new((from, to): (i64, i64), most: usize, zone: &TimeZone) -> Self {
-        let margin = if to > from { 0 } else { 5000 };
-        let (from, to) = (from.saturating_sub(margin), to.max(from).saturating_add(margin));
+        if to <= from {
+            return Self::of_moment(from, zone);
+        }
         let least = to.saturating_sub(from) / i64::try_from(most.max(1)).unwrap_or(1) + 1;
         let series = tick_series(least, local(from, zone).datetime());
         let format = |at: i64, format: &str| local(at, zone).strftime(format).to_string();
-        let mut scale = Self { from, to, ticks: Vec::new(), dates: Vec::new() };
+        let mut scale = Self { from, to, ticks: Vec::new(), dates: Vec::new(), only: None };
         for at in series.moments(from, to, zone) {
             scale.ticks.push(Tick { at, label: format(at, series.tick_format) });
             let date = format(at, series.date_format);
@@ -59,6 +64,17 @@ impl TimeScale {
             scale.dates.push(Tick { at: from, label: format(from, "%-d %b %Y %H:%M:%S") });
         }
         scale
+    }
+
+    fn of_moment(at: i64, zone: &TimeZone) -> Self {
+        let tick = |format: &str| vec![Tick { at, label: local(at, zone).strftime(format).to_string() }];
+        Self {
+            from: at.saturating_sub(SECOND_MS),
+            to: at.saturating_add(SECOND_MS),
+            ticks: tick("%H:%M:%S"),
+            dates: tick("%-d %b %Y"),
+            only: Some(at),
+        }
     }
 
     /// The position of a moment on the axis, 0 to 1.
@@ -161,7 +177,8 @@ mod tests {
     #[test]
     fn tiny_time_spans_have_an_axis() {
         let one = scale("2026-11-24T19:50:10Z", "2026-11-24T19:50:10Z");
-        assert!(one.to > one.from && !one.ticks.is_empty());
+        assert_eq!((labels(&one.ticks), labels(&one.dates)), (vec!["19:50:10"], vec!["24 Nov 2026"]));
+        assert_eq!((one.fraction(one.ticks[0].at), one.only), (0.5, Some(one.ticks[0].at)));
         let short = TimeScale::new((5, 8), 4, &TimeZone::UTC);
         assert_eq!(labels(&short.ticks)[0], "00:00:00.005");
     }

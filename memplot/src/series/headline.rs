@@ -63,7 +63,7 @@ pub fn subtitle(
     let mut parts = vec![time_range(figure.time, zone())];
     if !log.request.window.is_relative() {
         let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
-        let interval = log.interval_seconds.filter(|seconds| *seconds > 0.0).map(interval);
+        let interval = log.interval_seconds.filter(|seconds| samples > 1 && *seconds > 0.0).map(interval);
         parts.push(format!("{}{}", counted(samples, "sample", "samples"), interval.unwrap_or_default()));
     }
     if log.failed > 0 {

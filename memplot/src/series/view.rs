@@ -211,11 +211,14 @@ impl View {
         }
         self.dropped_before = unix_ms;
         let mut emptied = Vec::new();
+        // The pending sample is the first one in the range.
+        let pending: HashSet<u32> =
+            self.pending.iter().flat_map(|sample| &sample.entries).map(|entry| entry.id).collect();
         for (id, series) in (0..).zip(&mut self.series).filter(|(_, series)| !series.parts.is_empty()) {
             for part in &mut series.parts {
                 part.points.drop_before(unix_ms);
             }
-            if series.buckets() == 0 {
+            if series.buckets() == 0 && !pending.contains(&id) {
                 emptied.push(id);
             }
         }

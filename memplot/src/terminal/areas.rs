@@ -15,7 +15,7 @@ const LEVELS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇",
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
     let moments = moments(figure);
     for column in 0..layout.plot.width {
-        let (from, to) = layout.time_of_column(column);
+        let (from, to) = layout.times.only.map_or_else(|| layout.time_of_column(column), |at| (at, at + 1));
         let first = moments.partition_point(|moment| *moment < from);
         let here = moments.iter().skip(first).take_while(|moment| **moment < to);
         let highest = here.filter_map(|moment| values_at(figure, *moment)).max_by(|a, b| a.0.total_cmp(&b.0));

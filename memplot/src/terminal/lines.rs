@@ -52,7 +52,11 @@ fn draw_line(context: &mut Context, series: &Series, colour: Color, layout: &Lay
             }
         }
         if let [alone] = run.as_slice() {
-            context.draw(&Points::new(&[layout.dot(*alone)], colour));
+            let (x, y) = layout.dot(*alone);
+            match layout.times.only {
+                Some(_) => context.draw(&Line::new(0.0, y, layout.dots().0, y, colour)),
+                None => context.draw(&Points::new(&[(x, y)], colour)),
+            }
         }
     }
 }
