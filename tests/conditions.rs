@@ -185,15 +185,17 @@ fn impossible_conditions_are_refused() {
     }
 }
 
-#[test]
-fn snapshot_precedes_the_oom_kill() {
+/// Saves a snapshot of a program that grows to its kill by `rate` MiB/s, once it has a quarter of its limit. `{save}` in the command
+/// is memobj's.
+fn save_before_the_kill(name: &str, rate: &str, command: &str) {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
-    let group = crate::or_skip!(ControlGroup::limited("oom", 600 << 20));
-    let mut target = growing(&python.path, "50");
+    let group = crate::or_skip!(ControlGroup::limited(name, 600 << 20));
+    let mut target = growing(&python.path, rate);
     fs::write(group.file("cgroup.procs"), target.pid().to_string()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (log, snapshot) = (folder.path().join("log.jsonl"), folder.path().join("before"));
-    let command = format!("{} --save-snapshot {} -p {{pid}}", bin("memobj").display(), snapshot.display());
+    let save = format!("{} --save-snapshot {} -p {{pid}}", bin("memobj").display(), snapshot.display());
+    let command = command.replace("{save}", &save);
     let watching =
         memmon(target.pid(), &["-i", "1h", "--at", "25%", "--run", &command, "-o"]).arg(&log).start();
     wait_until(PATIENCE, "the first sample", || log.metadata().is_ok_and(|file| file.len() > 0));
@@ -210,6 +212,20 @@ fn snapshot_precedes_the_oom_kill() {
     let types = run.records()[0]["types"].as_array().unwrap().clone();
     let held = types.iter().find(|row| row["type"] == "__main__.Held").unwrap();
     assert!(held["count"].as_u64() >= Some(100), "{held}");
+}
+
+#[test]
+fn snapshot_precedes_the_oom_kill() {
+    save_before_the_kill("oom", "50", "{save}");
+}
+
+#[test]
+fn stopped_program_does_not_reach_its_limit() {
+    save_before_the_kill(
+        "oom-stop",
+        "200",
+        "kill -STOP {pid}; {save}; saved=$?; kill -CONT {pid}; exit $saved",
+    );
 }
 
 /// Reads pages of the file `argv[1]` at random with eight threads, once it has written `argv[2]` MiB to it: more than its memory limit, so

@@ -329,7 +329,8 @@ it has that file, else of the machine; pressure:full:5% is that of all tasks at 
 MEMMON_ROOT_PID, MEMMON_NAME, MEMMON_CONDITION and MEMMON_VALUE (bytes, a number, or a share from 0 to 1). One \
 command runs at a time. With -o log.jsonl its output is kept beside it, as log-20261129T203010-1234.txt; without -o \
 it goes to stderr. memmon waits for its end. \
-With a launched command, watch the command from a second memmon.
+With a launched command, watch the command from a second memmon. Before an OOM kill a process may grow faster than memobj \
+copies it: --run 'kill -STOP {pid}; memobj --save-snapshot last.mem -p {pid}; kill -CONT {pid}' holds it meanwhile.
 
 Exit status: 0 the target ended or the user stopped memmon; 1 a limit of --fail-above was crossed; 2 an error; for a \
 launched command its own status, 126 if it cannot be executed, 127 if it is not found.
