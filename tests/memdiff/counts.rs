@@ -60,7 +60,8 @@ fn leaked_descriptors_and_threads_grow() {
     wait_until(LONG, "verdicts on descriptors and threads", || {
         std::thread::sleep(Duration::from_secs(1));
         std::fs::copy(&leaking.log, &log).unwrap();
-        counts(&trend(&log).args(["--format", "jsonl"]).run()).len() == 2
+        let found = counts(&trend(&log).args(["--format", "jsonl"]).run());
+        found.len() == 2 && found.iter().all(|row| row["trend"] == "growing")
     });
     let (rates, none) = (leaking.finish(), steady.finish());
     assert_eq!(none, [0.0, 0.0]);
@@ -78,8 +79,8 @@ fn leaked_descriptors_and_threads_grow() {
     assert!(text.contains("the number of threads of "), "{text}");
     trend(&log).args(["--fail-on", "never"]).run().expect_code(0);
     let run = trend(&steady_log).args(["--format", "jsonl"]).run();
-    let (kinds, is_growing) = (counts(&run), |row: &Value| row["trend"] == "growing");
-    assert!(kinds.len() >= 2 && !kinds.iter().any(is_growing), "{run}");
+    let found = counts(&run);
+    assert!(found.len() == 2 && found.iter().all(|row| row["trend"] != "growing"), "{run}");
     let text = trend(&steady_log).arg("--all").run().out();
     assert!(text.contains("the number of threads of "), "{text}");
     // The same from a pipe.

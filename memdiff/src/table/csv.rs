@@ -22,8 +22,8 @@ before_bytes,after_bytes,change_bytes,count_before,count_after,change_count\n";
 
 /// The columns of verdicts. A row of bytes has no counts, and a row of descriptors or threads no bytes.
 const VERDICT_TITLES: &str = "kind,name,role,pid,trend,confidence_ratio,bytes_per_hour,bytes_per_hour_low,bytes_per_hour_high,\
-count_per_hour,count_per_hour_low,count_per_hour_high,from,to,first_bytes,last_bytes,first_count,last_count,moments,\
-limit_reached_at,limit_kind,limit_bytes,new_objects,new_objects_survived\n";
+from,to,first_bytes,last_bytes,moments,limit_reached_at,limit_kind,limit_bytes,new_objects,new_objects_survived,\
+count_per_hour,count_per_hour_low,count_per_hour_high,first_count,last_count\n";
 
 impl CsvWriter {
     /// The rows of the next report.
