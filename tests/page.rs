@@ -260,6 +260,20 @@ fn gaps_and_events_are_shown() {
 }
 
 #[test]
+fn one_sample_is_as_wide_as_the_axis() {
+    let all = tree();
+    let only = series("bot", 0, vec![vec![point(0, 100 * MIB)]]);
+    let total = Some(Series { name: "total".into(), colour: None, ..only.clone() });
+    let figure = Figure { series: vec![only], total, time: (START, START), marks: Vec::new(), ..all };
+    let Some((browser, _folder)) = show(&figure, (1000, 700)) else { crate::skip!("no Chromium") };
+    let [_, _, width, height] = place(&browser);
+    // The area fills the plot below its value, not two columns.
+    let (ranges, pixels) = painted(&browser, "--c0");
+    assert!(ranges == 1 && pixels > (width * height / 4).cast_unsigned(), "{ranges} {pixels}");
+    assert!(!browser.text("#range").contains('–'), "{}", browser.text("#range"));
+}
+
+#[test]
 fn no_wedge_opens_where_a_process_ends() {
     let mut figure = tree();
     // The worker ends at 100 s. Of its last sample and the next the total differs by its size.

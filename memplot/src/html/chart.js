@@ -6,11 +6,9 @@ const overlay = document.getElementById("overlay");
 const labels = document.getElementById("labels");
 
 const view = { from: 0, to: 1, low: null, high: null, isStacked: data.stacked && canStack };
-const fullRange = (() => {
-  const [from, to] = data.time;
-  // A single moment needs an axis too.
-  return to > from ? [from, to] : [from - 30 * SECOND, from + 30 * SECOND];
-})();
+// The moment, if there is only one. It is drawn as wide as the axis.
+const onlyMoment = data.time[1] > data.time[0] ? null : data.time[0];
+const fullRange = onlyMoment === null ? data.time : [onlyMoment - SECOND, onlyMoment + SECOND];
 const isNarrow = () => figure.clientWidth < 620;
 
 let frame = { left: 0, top: 0, right: 1, bottom: 1, low: 0, high: 1 };
@@ -134,7 +132,9 @@ function drawAxes(pen, ticks, names) {
   const most = Math.floor((frame.right - frame.left) / 76);
   pen.textBaseline = "alphabetic";
   pen.textAlign = "center";
-  for (const tick of timeTicks(view.from, view.to, Math.max(1, Math.min(most, 10)))) {
+  const only = { at: onlyMoment, text: clock(onlyMoment, SECOND), below: date(onlyMoment, false) };
+  const times = onlyMoment === null ? timeTicks(view.from, view.to, Math.max(1, Math.min(most, 10))) : [only];
+  for (const tick of times.filter(({ at }) => at >= view.from && at <= view.to)) {
     const x = Math.round(xOf(tick.at)) + 0.5;
     strokeLine(pen, "--axis", [x, frame.bottom], [x, frame.bottom + 5]);
     pen.fillStyle = colour("--faint");
@@ -157,7 +157,8 @@ function drawStack(pen) {
       while (i + 1 < to && stacked.linked[i]) i++;
       pen.beginPath();
       if (first === i) {
-        pen.rect(xOf(moments[i]) - 1, yOf(edge[2 * i]), 2, floor - yOf(edge[2 * i]));
+        const [left, right] = onlyMoment === null ? [xOf(moments[i]) - 1, xOf(moments[i]) + 1] : [frame.left, frame.right];
+        pen.rect(left, yOf(edge[2 * i]), right - left, floor - yOf(edge[2 * i]));
       } else {
         pen.moveTo(xOf(moments[first]), floor);
         for (let k = first; k < i; k++) {
@@ -196,8 +197,15 @@ function drawTotal(pen) {
     pen.lineTo(xOf(moments[k + 1]), yOf(edge[2 * k + 1]));
     pen.lineTo(xOf(moments[k + 1]), yOf(values[k + 1]));
   }
+  if (onlyMoment !== null) levelLine(pen, values[0]);
   pen.stroke();
   pen.globalAlpha = 1;
+}
+
+// Adds a line from one side to the other.
+function levelLine(pen, value) {
+  pen.moveTo(frame.left, yOf(value));
+  pen.lineTo(frame.right, yOf(value));
 }
 
 function drawLine(pen, series) {
@@ -210,6 +218,11 @@ function drawLine(pen, series) {
     const from = Math.max(start, lowerBound(series.t, view.from, start, end) - 1);
     const to = Math.min(end, lowerBound(series.t, view.to, start, end) + 1);
     pen.beginPath();
+    if (onlyMoment !== null) {
+      levelLine(pen, series.v[start]);
+      pen.stroke();
+      continue;
+    }
     if (end - start === 1) {
       if (from < to) pen.arc(xOf(series.t[from]), yOf(series.v[from]), 2.25, 0, 7);
       pen.fill();

@@ -14,7 +14,8 @@ function refresh() {
   const isLong = length > 180 * DAY;
   const ends = [view.from, view.to].map((t) => (isLong ? "" : " " + clock(t, step)));
   const days = [view.from, view.to].map((t) => date(t, isLong));
-  range.textContent = `${days[0]}${ends[0]} –${days[1] === days[0] ? "" : " " + days[1]}${ends[1]}, ${duration(length)}`;
+  if (onlyMoment !== null) range.textContent = `${date(onlyMoment, isLong)} ${clock(onlyMoment, SECOND)}`;
+  else range.textContent = `${days[0]}${ends[0]} –${days[1] === days[0] ? "" : " " + days[1]}${ends[1]}, ${duration(length)}`;
   Object.assign(range.dataset, { from: view.from, to: view.to });
   for (const button of formButtons.children) {
     button.setAttribute("aria-pressed", String((button.value === "stack") === view.isStacked));
