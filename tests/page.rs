@@ -262,9 +262,10 @@ fn gaps_and_events_are_shown() {
 #[test]
 fn one_sample_is_as_wide_as_the_axis() {
     let all = tree();
-    let only = series("bot", 0, vec![vec![point(0, 100 * MIB)]]);
-    let total = Some(Series { name: "total".into(), colour: None, ..only.clone() });
-    let figure = Figure { series: vec![only], total, time: (START, START), marks: Vec::new(), ..all };
+    let one = |name: &str, colour, mebibytes| series(name, colour, vec![vec![point(0, mebibytes * MIB)]]);
+    let total = Some(Series { colour: None, ..one("total", 0, 110) });
+    let series = vec![one("bot", 0, 100), one("worker", 1, 10)];
+    let figure = Figure { series, total, time: (START, START), marks: Vec::new(), ..all };
     let Some((browser, _folder)) = show(&figure, (1000, 700)) else { crate::skip!("no Chromium") };
     let [_, _, width, height] = place(&browser);
     // The area fills the plot below its value, not two columns.
