@@ -49,16 +49,14 @@ impl LogFile {
         let file = open(&path, existing)?;
         let (head, waiting) = (Vec::new(), Vec::new());
         let name = name.to_owned();
-        Ok(Self { name, existing, file, path, head, needs_head: false, waiting, since: Instant::now() })
+        Ok(Self { name, existing, file, path, head, needs_head: true, waiting, since: Instant::now() })
     }
 
-    /// Writes a line before the first ones of each file that is empty: the titles of a table.
-    ///
-    /// # Errors
-    /// As fstat(2).
-    pub fn with_head(mut self, head: Vec<u8>) -> io::Result<Self> {
-        (self.head, self.needs_head) = (head, self.file.metadata()?.len() == 0);
-        Ok(self)
+    /// Writes a line before the first ones of each file that is empty then: the titles of a table.
+    #[must_use]
+    pub fn with_head(mut self, head: Vec<u8>) -> Self {
+        self.head = head;
+        self
     }
 
     /// Opens the next file if the name changed.
@@ -67,7 +65,7 @@ impl LogFile {
         if path != self.path {
             self.write_member()?;
             self.file = open(&path, self.existing)?;
-            self.needs_head = self.file.metadata()?.len() == 0;
+            self.needs_head = true;
             self.path = path;
         }
         Ok(())
@@ -75,15 +73,11 @@ impl LogFile {
 
     fn append(&mut self, lines: &[u8], now: Stamp, at: Instant) -> io::Result<()> {
         self.rotate(now)?;
-        if std::mem::take(&mut self.needs_head) && !self.head.is_empty() {
-            return self.write_lines(&[&self.head, lines].concat(), at);
-        }
-        self.write_lines(lines, at)
-    }
-
-    fn write_lines(&mut self, lines: &[u8], at: Instant) -> io::Result<()> {
         if self.path.extension().is_none_or(|ending| ending != "gz") {
-            return self.file.write_all(lines);
+            return match self.missing_head()? {
+                head if head.is_empty() => self.file.write_all(lines),
+                head => self.file.write_all(&[&head, lines].concat()),
+            };
         }
         if self.waiting.is_empty() {
             self.since = at;
@@ -95,11 +89,20 @@ impl LogFile {
         Ok(())
     }
 
+    /// The line that must precede the first lines of this file; empty if another writer has written it.
+    fn missing_head(&mut self) -> io::Result<Vec<u8>> {
+        if self.head.is_empty() || !std::mem::take(&mut self.needs_head) || self.file.metadata()?.len() > 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.head.clone())
+    }
+
     fn write_member(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&self.missing_head()?)?;
         encoder.write_all(&std::mem::take(&mut self.waiting))?;
         self.file.write_all(&encoder.finish()?)
     }
@@ -182,7 +185,7 @@ mod tests {
         let name = folder.path().join("log-%d.csv");
         let write = |times: &[&str]| {
             let log = LogFile::open(&name, Existing::Append).unwrap();
-            let mut log = log.with_head(b"titles\n".to_vec()).unwrap();
+            let mut log = log.with_head(b"titles\n".to_vec());
             for time in times {
                 let at = at(&format!("2026-11-{time}T12:00:00.000+00:00"));
                 log.append(b"row\n", at, Instant::now()).unwrap();
@@ -194,6 +197,28 @@ mod tests {
             ["log-01.csv", "log-02.csv", "log-03.csv"].map(read),
             ["titles\nrow\nrow\n", "titles\nrow\nrow\n", "titles\nrow\n"]
         );
+    }
+
+    #[test]
+    fn two_writers_write_one_head() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["log.csv", "log.csv.gz"] {
+            let path = folder.path().join(name);
+            let log = || LogFile::open(&path, Existing::Append).unwrap().with_head(b"titles\n".to_vec());
+            let mut logs = [log(), log()];
+            for log in &mut logs {
+                log.append(b"row\n", Stamp::now(), Instant::now()).unwrap();
+            }
+            drop(logs);
+            let mut text = String::new();
+            if name.ends_with("gz") {
+                let file = flate2::read::MultiGzDecoder::new(File::open(&path).unwrap());
+                io::Read::read_to_string(&mut { file }, &mut text).unwrap();
+            } else {
+                text = std::fs::read_to_string(&path).unwrap();
+            }
+            assert_eq!(text, "titles\nrow\nrow\n", "{name}");
+        }
     }
 
     #[test]

@@ -130,7 +130,6 @@ fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>
     if let (Format::Csv, Some(path)) = (format, &args.output) {
         let name = path.display().to_string();
         let file = open_log(path, Existing::Append)?.with_head(csv_titles());
-        let file = file.map_err(|error| Failure::at(&name, &error))?;
         return Ok(Destination::new(name, Box::new(Csv::without_titles(file))));
     }
     let (name, file, style): (_, Box<dyn Write>, _) = match &args.output {
