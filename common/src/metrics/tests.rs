@@ -66,6 +66,18 @@ fn script_names_its_interpreter() {
 }
 
 #[test]
+fn cut_names_are_completed() {
+    let mut metrics = Metrics::default();
+    let cmdline: [String; 1] = ["/opt/bin/mail-dispatcher-blue".into()];
+    let process = ProcessSample { cmdline: Some(Arc::new(cmdline)), ..sample(7, "mail-dispatcher", 1) };
+    metrics.take(&tree(1, process, Vec::new()));
+    assert_eq!(
+        lines(&metrics, "memmon_tree_rss_bytes"),
+        [r#"memmon_tree_rss_bytes{command="mail-dispatcher-blue",pid="7"} 1"#]
+    );
+}
+
+#[test]
 fn rows_are_bounded() {
     let mut metrics = Metrics::default();
     let children = (0..100).map(|n| sample(100 + n, "worker", u64::from(n))).collect();

@@ -28,7 +28,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A process. Its label `command` is the name of its script, if it is an interpreter: a fleet has many a `python3`.
+    /// A process. Its label `command` is the name of its script, if it is an interpreter: a fleet has many a `python3`. The kernel cuts
+    /// names after 15 bytes; two programs must not have one label.
     pub(super) fn new(
         name: &str,
         cmdline: Option<&[String]>,
@@ -37,7 +38,7 @@ impl Subject {
         start_ticks: Option<u64>,
     ) -> Self {
         let program = ProgramName { name, cmdline: cmdline.unwrap_or_default() };
-        let command = program.script().unwrap_or(name).to_owned();
+        let command = program.short().to_owned();
         let pids = [Some(pid), root].into_iter().flatten().map(|pid| pid.to_string());
         Self { labels: std::iter::once(command).chain(pids).collect(), start_ticks }
     }
