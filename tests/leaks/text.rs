@@ -155,7 +155,7 @@ fn advice_fits_the_leak() {
         ("tasks_of_other_loop", "these tasks never end"),
         ("hidden_cycle", "_random.Random does not visit what it holds"),
         ("lost_by_c", "C code of ctypes may forget a Py_DECREF"),
-        ("in_item", "unused keys of Store.by_id"),
+        ("in_item", "unused keys of __main__.Store.by_id"),
     ] {
         let advice = advice(interpreter, shape);
         assert!(advice.contains(wanted), "{shape}: {advice}");

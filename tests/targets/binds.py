@@ -129,6 +129,9 @@ def attribute(value, name):
     """What the object has by that name; where Python shows none, what it refers to."""
     if name == "_callbacks":
         return value._callbacks[0][0]
+    if isinstance(value, type) and not hasattr(value, name):
+        # Its only object's.
+        value, = (each for each in gc.get_objects() if type(each) is value)
     if hasattr(value, name):
         return getattr(value, name)
     if hasattr(value, "__self__"):
@@ -150,8 +153,7 @@ def follow(place):
                      if "__main__.%s()" % each.f_code.co_name == function]
             assert len(named) == 1 and before == "__main__.error.__traceback__.tb_next", place
             return named[0].f_locals[name]
-        value = follow(owner)
-        return (value.cr_frame if hasattr(value, "cr_frame") else value.gi_frame).f_locals[name]
+        return follow(owner).gi_frame.f_locals[name]
     module, _, rest = place.partition(".")
     value = sys.modules[module]
     for name in rest.split("."):

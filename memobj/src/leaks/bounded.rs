@@ -37,6 +37,8 @@ pub(super) struct BoundedGrowth {
     pub imported: HashSet<NodeId>,
     /// The places of what text files hold.
     buffers: HashSet<NameId>,
+    /// The places and types of lists that C code prunes.
+    pruned: HashSet<(NameId, TypeIndex)>,
 }
 
 impl BoundedGrowth {
@@ -82,7 +84,10 @@ impl BoundedGrowth {
             .filter(|&node| is_file.get(graph.type_index(node).0 as usize).is_some_and(|&is| is));
         let held = files.flat_map(|file| graph.references().targets(file));
         let buffers = held.filter_map(|&held| Some(ids.key(holders, held)?.0)).collect();
-        Self { counts, imported, buffers }
+        let lists = is_pruned.iter().filter_map(|&reference| holders.paths().parent(reference));
+        let row = |list| Some((ids.key(holders, list)?.0, ids.type_index(graph, list)));
+        let pruned = lists.filter_map(row).collect();
+        Self { counts, imported, buffers, pruned }
     }
 
     /// How many entries in tables of the library come with the imported modules at most.
@@ -103,7 +108,8 @@ impl BoundedGrowth {
         // Tables of the interpreter that get no objects of their own list those of others: interned strings, classes.
         let lists_others = objects <= 0.0 && name == INTERPRETER;
         let is_buffer = name.ends_with(".pending_bytes") && self.buffers.contains(&place);
-        with_imports || lists_others || is_buffer || of.is_some_and(|of| self.explains(place, of))
+        let is_pruned = |of| self.pruned.contains(&(place, of)) || self.explains(place, of);
+        with_imports || lists_others || is_buffer || of.is_some_and(is_pruned)
     }
 
     /// Whether most new objects of a type in a place are bounded.

@@ -164,7 +164,9 @@ impl LeakFinder<'_, '_> {
             .collect();
         for other in found.iter_mut().filter(|other| other.origin == Some(Origin::Installed)) {
             if other.leak.side_effect_of.is_none() {
-                let in_step = own.iter().find(|(_, growth)| is_in_step(&other.leak.growth_by_census, growth));
+                let in_step = own
+                    .iter()
+                    .find(|(_, growth)| is_in_step(&other.leak.growth_by_census, growth, self.moments));
                 other.leak.side_effect_of = in_step.map(|(holder, _)| Arc::clone(holder));
             }
         }
@@ -219,10 +221,18 @@ fn is_alike(a: &[i64], b: &[i64]) -> bool {
     a.len() == b.len() && !a.is_empty() && a.iter().zip(b).all(is_near)
 }
 
-/// Whether two series of growth are the same, but for rounding. Equal steps say nothing: each of two rates may be constant.
-fn is_in_step(a: &[i64], b: &[i64]) -> bool {
+/// Whether two series of growth from moment to moment are the same, but for rounding. Equal rates say nothing: both may be constant.
+#[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
+fn is_in_step(a: &[i64], b: &[i64], moments: &[f64]) -> bool {
     let is_near = |(&a, &b): (&i64, &i64)| a.abs_diff(b).saturating_mul(TOLERANCE) <= a.unsigned_abs();
-    let steps: HashSet<i64> = a.iter().copied().collect();
+    let seconds: Vec<f64> = moments.iter().zip(moments.iter().skip(1)).map(|(a, b)| b - a).collect();
+    let rate = a.iter().sum::<i64>() as f64 / seconds.iter().sum::<f64>();
+    // How much more each step is than at a constant rate.
+    let steps: HashSet<i64> = a
+        .iter()
+        .zip(&seconds)
+        .map(|(&step, seconds)| (step as f64 - rate * seconds).round() as i64)
+        .collect();
     a.len() == b.len() && steps.len() >= MIN_STEPS && a.iter().zip(b).all(is_near)
 }
 
@@ -252,11 +262,17 @@ mod tests {
     use super::is_in_step;
 
     #[test]
-    fn only_uneven_steps_show_a_common_cause() {
-        assert!(is_in_step(&[50, 51, 47, 50], &[50, 51, 47, 50]));
-        assert!(is_in_step(&[50, 51, 47, 50], &[50, 51, 48, 50]));
-        assert!(!is_in_step(&[50, 51, 47, 50], &[50, 51, 50, 50]));
-        assert!(!is_in_step(&[50, 51, 50, 50], &[50, 51, 50, 50]));
-        assert!(!is_in_step(&[], &[]));
+    fn only_uneven_rates_show_a_common_cause() {
+        let even = [0.0, 1.0, 2.0, 3.0, 4.0];
+        let in_step = |a: &[i64], b: &[i64]| is_in_step(a, b, &even);
+        assert!(in_step(&[50, 51, 47, 50], &[50, 51, 47, 50]));
+        assert!(in_step(&[50, 51, 47, 50], &[50, 51, 48, 50]));
+        assert!(!in_step(&[50, 51, 47, 50], &[50, 51, 50, 50]));
+        assert!(!in_step(&[50, 51, 50, 50], &[50, 51, 50, 50]));
+        assert!(!in_step(&[], &[]));
+        // The censuses are not at equal distances, so steps differ at a constant rate, too.
+        let uneven = [0.0, 1.0, 1.5, 3.0, 4.0];
+        assert!(!is_in_step(&[50, 25, 75, 50], &[50, 25, 75, 50], &uneven));
+        assert!(is_in_step(&[60, 25, 65, 50], &[60, 25, 65, 50], &uneven));
     }
 }

@@ -104,24 +104,26 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// The function that most threads run: the outermost one outside the standard library, or else the outermost one outside `threading`.
+/// The function that most threads run: the outermost one outside the standard library, or else the outermost one outside `threading`; `None`
+/// if most have none.
 pub(super) fn most_run_function<M: Memory>(
     holders: &Holders<'_>,
     names: &mut NameReader<'_, '_, M>,
 ) -> Option<Arc<str>> {
     let graph = holders.graph();
     // By thread: its function, and whether that is the program's own.
-    let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();
+    let mut of_threads: BTreeMap<usize, Option<(Arc<str>, bool)>> = BTreeMap::new();
     for root in graph.roots() {
         let RootKind::Frame { at, thread } = root.kind else { continue };
+        let known = of_threads.entry(thread).or_default();
         let Some((module, name)) = names.function_of_frame(at) else { continue };
         let is_own = module.as_ref().is_some_and(|module| !holders.modules().is_standard(module));
         let is_of_threading = module.as_ref().is_none_or(|module| &**module == THREADING);
-        if is_own || !is_of_threading && !of_threads.get(&thread).is_some_and(|&(_, is_own)| is_own) {
-            of_threads.insert(thread, (qualified_name(module.as_deref(), &name).into(), is_own));
+        if is_own || !is_of_threading && known.as_ref().is_none_or(|&(_, is_own)| !is_own) {
+            *known = Some((qualified_name(module.as_deref(), &name).into(), is_own));
         }
     }
-    most_common(of_threads.into_values().map(|(name, _)| name))
+    most_common(of_threads.into_values().map(|known| known.map(|(name, _)| name)))?
 }
 
 /// The most frequent value.
