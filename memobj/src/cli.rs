@@ -368,6 +368,10 @@ mod tests {
         assert_eq!(plan(&["--leaks", "-p", "1", "--count", "4"]), (20_000, 4));
         assert_eq!(plan(&["--leaks", "-p", "1", "--count", "40", "-i", "10"]), (10_000, 40));
         assert_eq!(plan(&["--leaks", "-p", "1", "--count", "40", "-i", "10", "--for", "1m"]), (10_000, 7));
+        let time = |args: &[&str]| config(args).search_time.map(|time| time.as_secs());
+        assert_eq!(time(&["--leaks", "-p", "1", "--for", "10m"]), Some(600));
+        assert_eq!(time(&["--leaks", "-p", "1", "-i", "20"]), None);
+        assert_eq!(time(&["-p", "1"]), None);
         let too_few = parse(&["--leaks", "-p", "1", "--count", "2"]).unwrap().into_config().unwrap_err();
         assert!(too_few.message.contains("at least 3"), "{too_few:?}");
         let census = |args: &[&str]| config(args).census;

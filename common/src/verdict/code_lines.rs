@@ -7,6 +7,8 @@ use super::short_forms::span;
 
 /// Callers of the program's own code that are shown.
 const MAX_CALLERS: usize = 3;
+/// Callers of a library's code that are shown, if there are no more.
+const MAX_LIBRARY: usize = 2;
 
 /// The lines that add, each with its callers up to the first one of the standard library.
 pub(super) fn adds(additions: &Additions) -> String {
@@ -46,16 +48,20 @@ fn file_and_line(frame: &CodeLine) -> String {
 #[must_use]
 pub fn call_chain(frames: &[CodeLine]) -> String {
     let Some((first, callers)) = frames.split_first() else { return String::new() };
-    let mut text = format!("{} in {}", file_and_line(first), first.function);
     // The program's own code is what the user can change.
-    let mut own = usize::from(!first.is_library());
-    for caller in callers {
-        if own > 0 && caller.is_library() || own > MAX_CALLERS {
-            break;
-        }
-        own += usize::from(!caller.is_library());
-        text.push_str(&format!(" ← {} ({})", caller.function, file_and_line(caller)));
+    let library =
+        if first.is_library() { callers.iter().take_while(|caller| caller.is_library()).count() } else { 0 };
+    let (library, own) = callers.split_at_checked(library).unwrap_or_default();
+    let own = own.iter().take_while(|caller| !caller.is_library()).take(MAX_CALLERS);
+    let mut text = format!("{} in {}", file_and_line(first), first.function);
+    let each = |caller: &CodeLine| format!(" ← {} ({})", caller.function, file_and_line(caller));
+    let shown = if library.len() <= MAX_LIBRARY { library.len() } else { MAX_LIBRARY - 1 };
+    text.extend(library.iter().take(shown).map(each));
+    let more = library.len().saturating_sub(shown);
+    if more > 0 {
+        text.push_str(&format!(" ← … {more} more"));
     }
+    text.extend(own.map(each));
     text
 }
 
@@ -74,4 +80,34 @@ pub(super) fn removes(record: &LeaksRecord, leak: &Leak) -> String {
     }
     let span = span(record.duration_seconds);
     format!("{lines}: nothing in these {span}; if it runs less often, look again with a longer --for")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(files: &[&str]) -> String {
+        let frame = |(line, file): (u32, &&str)| CodeLine {
+            function: format!("f{line}").into(),
+            file: (*file).into(),
+            line: Some(line),
+        };
+        let frames: Vec<CodeLine> = (1..).zip(files).map(frame).collect();
+        call_chain(&frames)
+    }
+
+    #[test]
+    fn chain_leads_to_the_program() {
+        let (own, library) = ("/srv/bot.py", "/usr/lib/python3.13/queue.py");
+        assert_eq!(chain(&[own, own, library]), "bot.py:1 in f1 ← f2 (bot.py:2)");
+        assert_eq!(
+            chain(&[library, library, own, own]),
+            "queue.py:1 in f1 ← f2 (queue.py:2) ← f3 (bot.py:3) ← f4 (bot.py:4)"
+        );
+        let deep = [&[library; 9][..], &[own]].concat();
+        assert_eq!(chain(&deep), "queue.py:1 in f1 ← f2 (queue.py:2) ← … 7 more ← f10 (bot.py:10)");
+        assert_eq!(chain(&[library; 9]), "queue.py:1 in f1 ← f2 (queue.py:2) ← … 7 more");
+        assert_eq!(chain(&[own; 9]), "bot.py:1 in f1 ← f2 (bot.py:2) ← f3 (bot.py:3) ← f4 (bot.py:4)");
+        assert_eq!(chain(&[]), "");
+    }
 }

@@ -42,7 +42,9 @@ pub fn sentences(record: &LeaksRecord) -> Vec<Sentence> {
                 let with: Vec<&Leak> = side_effects
                     .iter()
                     .copied()
-                    .filter(|other| other.side_effect_of.as_ref() == Some(&leak.holder))
+                    .filter(|other| {
+                        other.side_effect_of.as_ref() == Some(&leak.holder) && other.holder != leak.holder
+                    })
                     .collect();
                 lines.extend(full_lines(record, leak, &with));
             }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use common::time::Ticker;
 
 use super::CensusLoop;
-use crate::leaks::MIN_CENSUSES;
 use crate::run::leak_search::LeakSearch;
 
 /// How long the leaks of a process are watched after the last census.
@@ -15,7 +14,9 @@ const MAX_WATCH: Duration = Duration::from_secs(5);
 const MIN_WATCH: Duration = Duration::from_millis(100);
 /// The watch ends so long before the next census.
 const MARGIN: Duration = Duration::from_millis(60);
-/// How long a search with too few censuses goes on, in times of the time that it was given.
+/// A late search ends with so many censuses. With fewer, a rise may be chance.
+const ENOUGH_CENSUSES: u64 = 5;
+/// A search is late after so many times the time that it was given.
 const MAX_LENGTH: f64 = 1.2;
 /// The longest delay of a census, in times of the distance before it.
 const MAX_DELAY: f64 = 0.75;
@@ -38,7 +39,7 @@ impl CensusLoop<'_> {
     /// Whether there are more censuses to come. On a busy machine a search for leaks makes do with fewer.
     pub(super) fn goes_on(&self, ticker: &Ticker, now: Instant) -> bool {
         let is_late = |time: Duration| now >= ticker.start() + time.mul_f64(MAX_LENGTH);
-        let suffices = self.iteration > MIN_CENSUSES as u64 && self.config.search_time.is_some_and(is_late);
+        let suffices = self.iteration >= ENOUGH_CENSUSES && self.config.search_time.is_some_and(is_late);
         self.session.is_within_bounds(self.iteration, now) && self.outputs.is_open() && !suffices
     }
 
