@@ -194,6 +194,7 @@ pub const ALL: &[Shape] = &[
     steady("temporary"),
     steady("resized"),
     steady("written_late"),
+    steady("first_written_late"),
     steady("below_limit_of_owner"),
     steady("same_in_ring"),
     steady("slowing_down"),

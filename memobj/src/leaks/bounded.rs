@@ -35,10 +35,8 @@ pub(super) struct BoundedGrowth {
     counts: HashMap<(NameId, TypeIndex), NewObjects>,
     /// Modules that were imported after the first census.
     pub imported: HashSet<NodeId>,
-    /// The places of what text files hold.
-    buffers: HashSet<NameId>,
-    /// The places and types of lists that C code prunes.
-    pruned: HashSet<(NameId, TypeIndex)>,
+    /// The places and types of lists that C code prunes, of those of text files, and of what is in these.
+    lists: HashSet<(NameId, TypeIndex)>,
 }
 
 impl BoundedGrowth {
@@ -74,20 +72,12 @@ impl BoundedGrowth {
                 count.bounded += 1;
             }
         }
-        let is_file: Vec<bool> = graph
-            .types()
-            .iter()
-            .map(|counted| counted.ty.module == "_io" && counted.ty.qualname == "TextIOWrapper")
-            .collect();
-        let files = graph
-            .object_nodes()
-            .filter(|&node| is_file.get(graph.type_index(node).0 as usize).is_some_and(|&is| is));
-        let held = files.flat_map(|file| graph.references().targets(file));
-        let buffers = held.filter_map(|&held| Some(ids.key(holders, held)?.0)).collect();
-        let lists = is_pruned.iter().filter_map(|&reference| holders.paths().parent(reference));
-        let row = |list| Some((ids.key(holders, list)?.0, ids.type_index(graph, list)));
-        let pruned = lists.filter_map(row).collect();
-        Self { counts, imported, buffers, pruned }
+        let pruned = is_pruned.iter().filter_map(|&reference| holders.paths().parent(reference));
+        let unwritten = unwritten_lists(holders)
+            .flat_map(|list| std::iter::once(list).chain(graph.references().targets(list).iter().copied()));
+        let row = |node| Some((ids.key(holders, node)?.0, ids.type_index(graph, node)));
+        let lists = pruned.chain(unwritten).filter_map(row).collect();
+        Self { counts, imported, lists }
     }
 
     /// How many entries in tables of the library come with the imported modules at most.
@@ -107,15 +97,33 @@ impl BoundedGrowth {
         let with_imports = entries.is_some_and(|entries| entries <= self.entries_of_imports() as f64);
         // Tables of the interpreter that get no objects of their own list those of others: interned strings, classes.
         let lists_others = objects <= 0.0 && name == INTERPRETER;
-        let is_buffer = name.ends_with(".pending_bytes") && self.buffers.contains(&place);
-        let is_pruned = |of| self.pruned.contains(&(place, of)) || self.explains(place, of);
-        with_imports || lists_others || is_buffer || of.is_some_and(is_pruned)
+        let is_bounded = |of| self.lists.contains(&(place, of)) || self.explains(place, of);
+        with_imports || lists_others || of.is_some_and(is_bounded)
     }
 
     /// Whether most new objects of a type in a place are bounded.
     pub fn explains(&self, place: NameId, of: TypeIndex) -> bool {
         self.counts.get(&(place, of)).is_some_and(|count| count.bounded > count.all / 2)
     }
+}
+
+/// The lists of what text files have not written yet. A file has none before the first write.
+fn unwritten_lists(holders: &Holders<'_>) -> impl Iterator<Item = NodeId> {
+    let graph = holders.graph();
+    let is_file: Vec<bool> = graph
+        .types()
+        .iter()
+        .map(|counted| counted.ty.module == "_io" && counted.ty.qualname == "TextIOWrapper")
+        .collect();
+    let files = graph
+        .object_nodes()
+        .filter(move |&node| is_file.get(graph.type_index(node).0 as usize).is_some_and(|&is| is));
+    let held = files.flat_map(|file| graph.references().targets(file).iter().map(move |&held| (file, held)));
+    held.filter(|&(file, held)| {
+        graph.type_of(held).is_some_and(|of| of.kind == Some(Builtin::List))
+            && holders.paths().parent(held) == Some(file)
+    })
+    .map(|(_, list)| list)
 }
 
 /// Dead weak references in lists that objects of C types hold. Python code does not see such a list, so the C code prunes it: a connection of
