@@ -22,6 +22,9 @@ use crate::survivors::Generations;
 /// Entries in tables of the library that come with an imported module: its loader, its logger, its codec.
 const MAX_PER_IMPORT: u64 = 4;
 
+/// The share of bounded objects with which all of a row are.
+const MOST_BOUNDED: (u64, u64) = (7, 10);
+
 /// New objects of a type in a place.
 #[derive(Debug, Default, Clone, Copy)]
 struct NewObjects {
@@ -101,9 +104,12 @@ impl BoundedGrowth {
         with_imports || lists_others || of.is_some_and(is_bounded)
     }
 
-    /// Whether most new objects of a type in a place are bounded.
+    /// Whether most new objects of a type in a place are bounded. Objects that came in the two censuses of an import are, and at unequal
+    /// distances these may have half of all.
     pub fn explains(&self, place: NameId, of: TypeIndex) -> bool {
-        self.counts.get(&(place, of)).is_some_and(|count| count.bounded > count.all / 2)
+        self.counts.get(&(place, of)).is_some_and(|count| {
+            count.bounded.saturating_mul(MOST_BOUNDED.1) > count.all.saturating_mul(MOST_BOUNDED.0)
+        })
     }
 }
 
