@@ -135,8 +135,10 @@ impl SeriesSet {
             let rate = |verdict: &Verdict| verdict.bytes_per_hour.unwrap_or(f64::NEG_INFINITY);
             let by_rate = rank(a).cmp(&rank(b)).then(rate(b).total_cmp(&rate(a)));
             // Of equal rates the name decides, so that the order is always the same.
-            let name = |v: &Verdict| (v.kind, Arc::clone(&v.name), Arc::clone(&v.role), v.pid, v.moments);
-            by_rate.then_with(|| name(a).cmp(&name(b)))
+            by_rate.then_with(|| {
+                (a.kind, &a.name, &a.role, a.pid, a.moments)
+                    .cmp(&(b.kind, &b.name, &b.role, b.pid, b.moments))
+            })
         });
         verdicts
     }

@@ -305,7 +305,7 @@ pub(super) fn find_paths<M: Memory>(
     let mut paths = ShortestPaths::new(references, &own, |from, to| {
         follow(from, to, is_no_loop(to) && !is_start.contains(to))
     });
-    let others = rules.find_suspended(|kind| kind.is_suspendable() && !kind.is_scheduled());
+    let others = rules.find_suspended(|kind| !kind.is_scheduled());
     let others = others.filter(|&node| !paths.reaches(node));
     suspended.extend(one_of_few(graph, modules, names, others));
     let nodes: Vec<NodeId> = suspended.iter().map(|&(node, _)| node).collect();

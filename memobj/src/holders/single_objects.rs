@@ -50,5 +50,5 @@ impl SingleClasses {
 
 /// Whether objects of a type have attributes.
 fn is_instance(of: &Type) -> bool {
-    of.class.is_some() && of.kind.is_none() && !of.is_metatype() && of.module != "builtins"
+    of.is_plain_class() && of.module != "builtins"
 }

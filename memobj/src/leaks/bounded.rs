@@ -2,7 +2,8 @@
 //!
 //! The struct of an interpreter or a thread has a fixed number of words, so the objects in them are bounded: its caches of types and of strings,
 //! its lists of free objects. A container that the struct refers to is not: it may be a list of the program's callbacks. An imported module
-//! exists once for each file. Lists of weak references that C code keeps for itself are pruned. A text file keeps what was written in a list until that has 8 KiB: `pending_bytes`, `Modules/_io/textio.c`.
+//! exists once for each file. C code prunes the lists of weak references that it keeps for itself. A text file keeps what was written in a list
+//! until that has 8 KiB: `pending_bytes`, `Modules/_io/textio.c`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +23,7 @@ use crate::survivors::Generations;
 /// Entries in tables of the library that come with an imported module: its loader, its logger, its codec.
 const MAX_PER_IMPORT: u64 = 4;
 
-/// The share of bounded objects with which all of a row are.
+/// If more than this share of a row's new objects is bounded, the row is.
 const MOST_BOUNDED: (u64, u64) = (7, 10);
 
 /// New objects of a type in a place.

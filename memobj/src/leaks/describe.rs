@@ -21,7 +21,7 @@ use crate::object_graph::{RootKind, TypeIndex};
 
 /// Objects of a leak whose paths to root are sampled.
 const SAMPLE: usize = 100;
-/// One in so many items may seem to be in another place.
+/// Up to one item in this number may be at an unexpected position.
 const RARELY: usize = 20;
 /// Types that a leak lists.
 const MAX_TYPES: usize = 8;

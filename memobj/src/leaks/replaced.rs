@@ -21,7 +21,6 @@ pub(super) fn correct<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
 ) {
     let (graph, paths) = (holders.graph(), holders.paths());
-    let is_instance = |of: &Type| of.class.is_some() && of.kind.is_none() && !of.is_metatype();
     let is_dict = |of: &Type| of.kind == Some(Builtin::Dict);
     let is = |node: NodeId, is: fn(&Type) -> bool| graph.type_of(node).is_some_and(is);
     let mut dict_of = |node: NodeId| graph.node(names.namespace(graph.address(node)?)?);
@@ -37,7 +36,7 @@ pub(super) fn correct<M: Memory>(
             continue;
         }
         let is_old = first_seen != generations.current();
-        if is(node, is_instance) {
+        if is(node, Type::is_plain_class) {
             let dict = dict_of(node);
             let held = [Some(node), dict].into_iter().flatten();
             let oldest = held.filter_map(|holder| oldest_held(generations, holder, dict)).min();
@@ -50,7 +49,8 @@ pub(super) fn correct<M: Memory>(
             }
         } else if is_old && is(node, is_dict) {
             let oldest = oldest_held(generations, node, None).filter(|&oldest| oldest > first_seen);
-            let of_instance = |holder: &NodeId| is(*holder, is_instance) && dict_of(*holder) == Some(node);
+            let of_instance =
+                |holder: &NodeId| is(*holder, Type::is_plain_class) && dict_of(*holder) == Some(node);
             if let Some(oldest) = oldest.filter(|_| paths.parent(node).as_ref().is_some_and(of_instance)) {
                 generations.correct(node, oldest);
             }

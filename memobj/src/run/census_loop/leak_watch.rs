@@ -14,11 +14,11 @@ const MAX_WATCH: Duration = Duration::from_secs(5);
 const MIN_WATCH: Duration = Duration::from_millis(100);
 /// The watch ends so long before the next census.
 const MARGIN: Duration = Duration::from_millis(60);
-/// A late search ends with so many censuses. With fewer, a rise may be chance.
+/// The number of censuses after which a late search ends. With fewer, a rise may be chance.
 const ENOUGH_CENSUSES: u64 = 5;
-/// A search is late after so many times the time that it was given.
+/// The part of its planned time after which a search is late.
 const MAX_LENGTH: f64 = 1.2;
-/// The longest delay of a census, in times of the distance before it.
+/// The longest delay of a census, as a part of the time since the census before.
 const MAX_DELAY: f64 = 0.75;
 
 impl CensusLoop<'_> {

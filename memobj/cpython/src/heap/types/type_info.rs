@@ -95,6 +95,11 @@ impl Type {
         }
     }
 
+    /// Whether a `class` statement made it, and its objects are neither types nor those of a builtin.
+    pub const fn is_plain_class(&self) -> bool {
+        self.class.is_some() && self.kind.is_none() && !self.is_metatype()
+    }
+
     /// Whether its objects are types.
     pub const fn is_metatype(&self) -> bool {
         self.flags & flags::TYPE_SUBCLASS != 0
