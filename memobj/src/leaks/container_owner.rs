@@ -29,10 +29,29 @@ pub(super) enum Closeness {
 /// The owner of a container.
 #[derive(Debug, Default)]
 pub(super) struct ContainerOwner {
-    /// The qualified names of its class and their bases; none for a module.
-    classes: Vec<String>,
+    /// Its class and the bases of that; none for a module.
+    classes: Vec<OwnerClass>,
     /// The file of its module.
     file: Option<String>,
+}
+
+/// A class of an owner.
+#[derive(Debug)]
+struct OwnerClass {
+    qualname: String,
+    /// The file of its module; `None` if that has none.
+    file: Option<String>,
+}
+
+impl OwnerClass {
+    /// Whether a function is a method of it. The files of code and of its module may be in different folders: of code that was moved after
+    /// it was compiled.
+    fn has(&self, function: &CodeLine) -> bool {
+        let name = |file: &str| file.rsplit('/').next().map(str::to_owned);
+        let is_of_class =
+            function.function.rsplit_once('.').is_some_and(|(class, _)| class == self.qualname);
+        is_of_class && self.file.as_deref().is_none_or(|file| name(file) == name(&function.file))
+    }
 }
 
 impl ContainerOwner {
@@ -52,7 +71,7 @@ impl ContainerOwner {
             let class = if of.is_metatype() { names.class(at) } else { names.class(of.at) };
             if let Some(class) = class.filter(|_| of.is_metatype() || of.class.is_some()) {
                 let file = file_of(names, holders, |module| *module.name == *class.module);
-                return Self { classes: class_names(names, class.at), file };
+                return Self { classes: classes(names, holders, class.at), file };
             }
             if of.kind.is_none_or(|kind| kind.growth() == Growth::Fixed) {
                 break;
@@ -63,8 +82,7 @@ impl ContainerOwner {
 
     /// The relation of a function to the owner. Before Python 3.11 the names of functions lack their class.
     pub fn closeness(&self, function: &CodeLine) -> Closeness {
-        let class = function.function.rsplit_once('.').map(|(class, _)| class);
-        if class.is_some_and(|class| self.classes.iter().any(|known| known == class)) {
+        if self.classes.iter().any(|class| class.has(function)) {
             Closeness::Method
         } else if self.file.as_deref() == Some(&*function.file) {
             Closeness::File
@@ -84,9 +102,36 @@ fn file_of<M: Memory>(
     read_file(names.objects(), module.dict)
 }
 
-/// The qualified names of a class and its first bases.
-fn class_names<M: Memory>(names: &mut NameReader<'_, '_, M>, class: Addr) -> Vec<String> {
+/// A class and its first bases.
+fn classes<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    holders: &Holders<'_>,
+    class: Addr,
+) -> Vec<OwnerClass> {
     let (objects, known) = (names.objects(), &names.python().layout.type_object);
     let chain = std::iter::successors(Some(class), |&at| objects.read_pointer(at, known.tp_base));
-    chain.take(MAX_BASES).map_while(|at| Some(names.class(at)?.qualname.clone())).collect()
+    let read = |at| {
+        let (module, qualname) =
+            names.class(at).map(|class| (class.module.clone(), class.qualname.clone()))?;
+        Some(OwnerClass { qualname, file: file_of(names, holders, |known| *known.name == *module) })
+    };
+    chain.take(MAX_BASES).map_while(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn method_is_of_the_classes_file() {
+        let classes = vec![OwnerClass { qualname: "Event".to_owned(), file: Some("/lib/event.py".to_owned()) }];
+        let owner = ContainerOwner { classes, file: Some("/lib/event.py".to_owned()) };
+        let closeness = |function: &str, file: &str| {
+            owner.closeness(&CodeLine { function: function.into(), file: file.into(), line: Some(1) })
+        };
+        assert_eq!(closeness("Event.wait", "/lib/event.py"), Closeness::Method);
+        assert_eq!(closeness("Event.wait", "/build/event.py"), Closeness::Method, "moved");
+        assert_eq!(closeness("Event.wait", "/lib/locks.py"), Closeness::Elsewhere, "another class of that name");
+        assert_eq!(closeness("wait", "/lib/event.py"), Closeness::File);
+    }
 }

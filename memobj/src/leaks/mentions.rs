@@ -42,7 +42,16 @@ const MAX_LISTED: usize = 32;
 #[derive(Debug, Clone, Default)]
 pub struct Mentions {
     container: Vec<Mention>,
-    object: Vec<CodeLine>,
+    object: Vec<ObjectMention>,
+}
+
+/// A function of the program that names the object that has a container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ObjectMention {
+    /// Whether it has only a variable of that name, while the holder is a module or another function: mostly another object.
+    pub is_namesake: bool,
+    /// Its first line.
+    pub function: CodeLine,
 }
 
 /// A function that names a container. The order is that of likelihood: the program's own code and that of the container's owner come before
@@ -65,8 +74,8 @@ impl Mentions {
         &self.container
     }
 
-    /// The program's functions that name the object that has it.
-    pub(super) fn of_object(&self) -> &[CodeLine] {
+    /// The program's functions that name the object that has it, namesakes last.
+    pub(super) fn of_object(&self) -> &[ObjectMention] {
         &self.object
     }
 
@@ -91,20 +100,21 @@ pub(super) fn find_mentions<M: Memory>(
     let mut found: Vec<Mentions> = vec![Mentions::default(); leaks.len()];
     for code in codes.iter().filter_map(|&code| graph.address(code)) {
         let mentioned = names.names_in_code(code);
-        let has = |wanted: &str| mentioned.iter().any(|name| &**name == wanted);
         for ((leak, owner), found) in leaks.iter().zip(&mut found) {
-            let container = container_part(leak).filter(|wanted| has(wanted));
-            let object = object_part(leak).filter(|wanted| has(wanted));
+            let container = container_part(leak).filter(|wanted| mentioned.has(wanted));
+            let object = object_part(leak).filter(|wanted| mentioned.has(wanted));
             if container.is_none() && object.is_none() {
                 continue;
             }
             let Some(function) = read_definition(names.objects(), code).map(code_line) else { continue };
-            if object.is_some() && !function.is_library() && found.object.len() < MAX_LISTED {
-                found.object.push(function.clone());
+            if let Some(object) = object.filter(|_| !function.is_library()) {
+                let is_used = mentioned.others.iter().any(|name| &**name == object);
+                let is_namesake = !is_used && !is_in_function(&leak.holder, &function.function);
+                found.object.push(ObjectMention { is_namesake, function: function.clone() });
             }
             let Some(wanted) = container else { continue };
             let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
-            let adds = leak.growth_mode == GrowthMode::KeysSet || ways.iter().any(|way| has(way));
+            let adds = leak.growth_mode == GrowthMode::KeysSet || ways.iter().any(|way| mentioned.has(way));
             let closeness = owner.closeness(&function);
             let is_foreign = closeness == Closeness::Elsewhere && function.is_library();
             found.container.push(Mention { is_foreign, lacks_way: !adds, closeness, function });
@@ -114,6 +124,7 @@ pub(super) fn find_mentions<M: Memory>(
         mentions.container.sort();
         mentions.container.truncate(MAX_LISTED);
         mentions.object.sort();
+        mentions.object.truncate(MAX_LISTED);
     }
     found
 }
@@ -129,6 +140,14 @@ fn object_in(holder: &str) -> Option<&str> {
     let name = name_in_code(object).filter(|_| object.contains('.'))?;
     // Methods of a module or class do not add to it.
     (!name.starts_with("__") && !name.starts_with(char::is_uppercase)).then_some(name)
+}
+
+/// Whether a holder is a variable of a function, or of one that this function is defined in. Before Python 3.11 the names of functions lack
+/// that.
+fn is_in_function(holder: &str, function: &str) -> bool {
+    let Some((outer, _)) = holder.split_once("() local ") else { return false };
+    let outer = outer.rsplit('.').next().unwrap_or(outer);
+    function.split('.').any(|part| part == outer)
 }
 
 /// The name by which code refers to the container of a leak.
@@ -151,7 +170,15 @@ pub(super) fn name_in_code(holder: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, name_in_code, object_in};
+    use super::{ATEXIT, EXIT_CALLBACKS, GREENLETS, is_in_function, name_in_code, object_in};
+
+    #[test]
+    fn function_that_has_a_holder() {
+        let holder = "__main__.main() local queue._items";
+        assert!(is_in_function(holder, "main") && is_in_function(holder, "main.<locals>.produce"));
+        assert!(!is_in_function(holder, "remain") && !is_in_function("__main__.queue._items", "main"));
+        assert!(is_in_function("shop.Cart.fill() local items", "Cart.fill"));
+    }
 
     #[test]
     fn object_whose_attribute_a_holder_is() {

@@ -49,7 +49,11 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
             let names = leak.candidates.iter().filter_map(|line| line.function.rsplit('.').next());
             let ways: Vec<&str> = names.map(|name| name.trim_start_matches('_')).chain(ADDING).collect();
             let calls = |line: &str| occurrences(line, object).any(|(_, rest)| is_call(rest, &ways));
-            leak.callers = sources.first_lines(mentions.of_object().iter(), calls).collect();
+            let callers = [false, true].map(|is_namesake| {
+                let alike = mentions.of_object().iter().filter(|mention| mention.is_namesake == is_namesake);
+                sources.first_lines(alike.map(|mention| &mention.function), calls).collect::<Vec<CodeLine>>()
+            });
+            leak.callers = callers.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();
             leak.callers.truncate(MAX_CANDIDATES);
         }
     }

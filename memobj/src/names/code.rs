@@ -186,10 +186,14 @@ impl<M: Memory> NameReader<'_, '_, M> {
         tuples.into_iter().flatten().flat_map(|offset| self.names_of(code, offset)).collect()
     }
 
-    /// All names in a code object: variables, attributes, globals.
-    pub fn names_in_code(&mut self, code: Addr) -> Vec<Arc<str>> {
-        let globals = self.names_of(code, self.python.layout.code_object.co_names);
-        self.variables(code).into_iter().chain(globals).flatten().collect()
+    /// The names in a code object: of its variables, and of the attributes and globals that it uses.
+    pub fn names_in_code(&mut self, code: Addr) -> NamesInCode {
+        let others = self.names_of(code, self.python.layout.code_object.co_names);
+        let variables = self.variables(code);
+        NamesInCode {
+            variables: variables.into_iter().flatten().collect(),
+            others: others.into_iter().flatten().collect(),
+        }
     }
 
     /// The strings of a tuple that is a member of some code.
@@ -279,6 +283,21 @@ impl<M: Memory> NameReader<'_, '_, M> {
 /// A place in the source as a record has it.
 pub fn code_line(location: CodeLocation) -> CodeLine {
     CodeLine { function: location.function.into(), file: location.file.into(), line: location.line }
+}
+
+/// The names in a code object.
+pub struct NamesInCode {
+    /// Its variables, those of its closure among them.
+    pub variables: Vec<Arc<str>>,
+    /// Attributes and globals.
+    pub others: Vec<Arc<str>>,
+}
+
+impl NamesInCode {
+    /// Whether it has this name.
+    pub fn has(&self, wanted: &str) -> bool {
+        self.variables.iter().chain(&self.others).any(|name| &**name == wanted)
+    }
 }
 
 /// `module.name`, or the name alone.
