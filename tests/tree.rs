@@ -95,8 +95,9 @@ fn storm_writes_bounded_records() {
     }
     // As many children as on any machine are more than the limit, however fast it forks.
     const MADE: u64 = 4000;
-    let script =
-        format!("import os\nfor _ in range({MADE}):\n    pid = os.fork() or os._exit(0)\n    os.waitpid(pid, 0)");
+    let script = format!(
+        "import os\nfor _ in range({MADE}):\n    pid = os.fork() or os._exit(0)\n    os.waitpid(pid, 0)"
+    );
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let run = Tool::ours("memmon").args(["-i", "500ms", "--pss", "never", "--"]);
     let log = Log::of(run.arg(&python.path).args(["-c", &script]).run());

@@ -48,8 +48,7 @@ impl OwnerClass {
     /// it was compiled.
     fn has(&self, function: &CodeLine) -> bool {
         let name = |file: &str| file.rsplit('/').next().map(str::to_owned);
-        let is_of_class =
-            function.function.rsplit_once('.').is_some_and(|(class, _)| class == self.qualname);
+        let is_of_class = function.function.rsplit_once('.').is_some_and(|(class, _)| class == self.qualname);
         is_of_class && self.file.as_deref().is_none_or(|file| name(file) == name(&function.file))
     }
 }
@@ -124,14 +123,19 @@ mod tests {
 
     #[test]
     fn method_is_of_the_classes_file() {
-        let classes = vec![OwnerClass { qualname: "Event".to_owned(), file: Some("/lib/event.py".to_owned()) }];
+        let classes =
+            vec![OwnerClass { qualname: "Event".to_owned(), file: Some("/lib/event.py".to_owned()) }];
         let owner = ContainerOwner { classes, file: Some("/lib/event.py".to_owned()) };
         let closeness = |function: &str, file: &str| {
             owner.closeness(&CodeLine { function: function.into(), file: file.into(), line: Some(1) })
         };
         assert_eq!(closeness("Event.wait", "/lib/event.py"), Closeness::Method);
         assert_eq!(closeness("Event.wait", "/build/event.py"), Closeness::Method, "moved");
-        assert_eq!(closeness("Event.wait", "/lib/locks.py"), Closeness::Elsewhere, "another class of that name");
+        assert_eq!(
+            closeness("Event.wait", "/lib/locks.py"),
+            Closeness::Elsewhere,
+            "another class of that name"
+        );
         assert_eq!(closeness("wait", "/lib/event.py"), Closeness::File);
     }
 }
