@@ -15,6 +15,7 @@ use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::memory::Memory;
+use memobj_process::priority;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::{Watchpoint, wait_for_hits};
 
@@ -115,6 +116,8 @@ impl AdditionWatch {
             let wait = self
                 .spinner
                 .spin(MAX_SPIN, || watched.iter_mut().for_each(|count| count.take_hits(&mut reader)));
+            // Where others want the processor, too, the function has returned when it is our turn.
+            let _raised = priority::raise_to_real_time();
             let mut armed: Vec<&mut Watchpoint> =
                 watched.iter_mut().filter_map(|count| count.watchpoint.as_mut()).collect();
             if wait_for_hits(&mut armed, wait).is_err() {

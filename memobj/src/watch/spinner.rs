@@ -9,7 +9,8 @@ const SPIN_SLICE: Duration = Duration::from_millis(5);
 /// How long we sleep at most between two checks of everything else.
 pub const SLEEP_SLICE: Duration = Duration::from_millis(50);
 
-/// Looks without a pause for a limited time in all, and not at all on a single processor, which the target needs.
+/// Looks without a pause for a limited time in all, and not at all on a single processor, which the target needs, or where others want the
+/// processor.
 #[derive(Debug)]
 pub struct Spinner {
     can_spin: bool,
@@ -33,7 +34,10 @@ impl Spinner {
         while slice.elapsed() < SPIN_SLICE {
             look();
         }
-        self.spun += slice.elapsed();
+        let spun = slice.elapsed();
+        self.spun += spun;
+        // Another thread had the processor meanwhile.
+        self.can_spin = spun < SPIN_SLICE * 2;
         Duration::ZERO
     }
 }
