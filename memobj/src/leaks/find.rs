@@ -233,7 +233,7 @@ impl LeakFinder<'_, '_> {
         self.merge_threads(&trends, &mut found, names);
         let retained = RetainedSizes::new(self.holders.graph())?;
         self.add_retained(&retained, &mut found);
-        self.mark_side_effects(&mut found);
+        self.mark_side_effects(names, &mut found);
         found.sort_by(|a, b| {
             let key = |candidate: &Candidate| candidate.leak.side_effect_of.is_some();
             key(a).cmp(&key(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))

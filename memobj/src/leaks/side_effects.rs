@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::record::Liveness;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_process::memory::Memory;
 
 use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
 use super::history::NameId;
@@ -11,6 +13,7 @@ use crate::graph::NodeId;
 use crate::holders::STANDARD;
 use crate::holders::place_name::GREENLET_STACKS;
 use crate::holders::retained::RetainedSizes;
+use crate::names::NameReader;
 use crate::names::modules::Origin;
 
 /// Objects that are searched below an entry for those of another leak.
@@ -96,10 +99,15 @@ impl LeakFinder<'_, '_> {
 
     /// Marks growth that comes with that of another leak: of the entries' own objects in a second place; and at the same rate, of the
     /// standard library, of weak references and of what only C code refers to.
-    pub(super) fn mark_side_effects(&self, found: &mut [Candidate]) {
+    pub(super) fn mark_side_effects<M: Memory>(
+        &self,
+        names: &NameReader<'_, '_, M>,
+        found: &mut [Candidate],
+    ) {
         found.sort_by(|a, b| {
             rank(a).cmp(&rank(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
+        self.mark_registers(names, found);
         let mut rest = &mut *found;
         while let Some((main, others)) = rest.split_first_mut() {
             if main.leak.side_effect_of.is_none() {
@@ -113,6 +121,34 @@ impl LeakFinder<'_, '_> {
         }
         self.mark_in_step(found);
         self.mark_twins(found);
+    }
+
+    /// Marks what lists the entries of another leak by weak references, which hold nothing.
+    fn mark_registers<M: Memory>(&self, names: &NameReader<'_, '_, M>, found: &mut [Candidate]) {
+        let graph = self.holders.graph();
+        let referred = names.python().layout.weakref_object.wr_object;
+        let referent = |node: NodeId| {
+            let kind = graph.type_of(node).and_then(|of| of.kind);
+            let at = graph.address(node).filter(|_| kind == Some(Builtin::WeakReference))?;
+            graph.node(names.objects().read_pointer(at, referred)?)
+        };
+        let causes: Vec<(Arc<str>, Vec<NameId>)> = (found.iter())
+            .filter(|candidate| candidate.leak.side_effect_of.is_none())
+            .map(|candidate| (Arc::clone(&candidate.leak.holder), candidate.places.clone()))
+            .collect();
+        for other in found.iter_mut().filter(|other| other.leak.side_effect_of.is_none()) {
+            let lists = |places: &[NameId]| {
+                let listing = other.items.iter().filter(|&&item| {
+                    let mut below = self.new_below(item).into_iter().filter_map(referent);
+                    below.any(|to| self.generations.first_seen(to) > 0 && self.is_in(to, places))
+                });
+                // Of a dict, the items are keys and values.
+                let listing = listing.count();
+                listing > 0 && listing * 2 >= other.items.len()
+            };
+            let cause = causes.iter().find(|(holder, places)| *holder != other.leak.holder && lists(places));
+            other.leak.side_effect_of = cause.map(|(holder, _)| Arc::clone(holder));
+        }
     }
 
     /// Marks the smaller of two containers of one object, or of a part of it, that grew alike from each census to the next: the same code
@@ -183,35 +219,33 @@ impl LeakFinder<'_, '_> {
 
     /// Whether most of these entries refer, directly or through new objects, to new objects of a place.
     fn leads_to(&self, items: &[NodeId], places: &[NameId]) -> bool {
-        let leading = items.iter().filter(|&&item| self.reaches_new(item, places)).count();
+        let is_there = |node: NodeId| self.generations.first_seen(node) > 0 && self.is_in(node, places);
+        let leading = items.iter().filter(|&&item| self.new_below(item).into_iter().any(is_there)).count();
         leading * 2 > items.len()
     }
 
-    fn reaches_new(&self, item: NodeId, places: &[NameId]) -> bool {
+    fn is_in(&self, node: NodeId, places: &[NameId]) -> bool {
+        self.ids.key(self.holders, node).is_some_and(|(place, _)| places.contains(&place))
+    }
+
+    /// An entry, and the first new objects that it refers to, directly or through each other.
+    fn new_below(&self, item: NodeId) -> Vec<NodeId> {
         let graph = self.holders.graph();
         let is_new = |node: NodeId| graph.address(node).is_some() && self.generations.first_seen(node) > 0;
-        let is_there =
-            |node: NodeId| self.ids.key(self.holders, node).is_some_and(|(place, _)| places.contains(&place));
         let mut met: Vec<NodeId> = vec![item];
         let mut next = 0;
         while let Some(&node) = met.get(next) {
             next += 1;
-            if is_new(node) && is_there(node) {
-                return true;
-            }
-            if node != item && !is_new(node) {
-                continue;
-            }
             for &to in graph.references().targets(node) {
                 if met.len() >= MAX_SEARCHED {
-                    break;
+                    return met;
                 }
                 if is_new(to) && !met.contains(&to) {
                     met.push(to);
                 }
             }
         }
-        false
+        met
     }
 }
 
