@@ -79,6 +79,7 @@ const NODE: &[&str] = &["__main__.Node"];
 pub const NEEDS: &[(&str, &str)] = &[
     ("queued_in_c", "_queue"),
     ("growing_array", "array"),
+    ("frame_made_anew", "array"),
     ("context", "contextvars"),
     ("lost_by_c", "ctypes"),
     ("hidden_cycle", "ctypes"),
@@ -133,6 +134,9 @@ pub const ALL: &[Shape] = &[
     leak("wrapped_again", &["function"], &["__main__.handler"]),
     leak("odd_cache", PAYLOAD, &["__main__.least_recent.items"]),
     leak("copied_on_write", PAYLOAD, &["__main__.core.handlers"]),
+    leak("tables_made_anew", PAYLOAD, &["__main__.tables.by_name"]),
+    enlarged("frame_made_anew", &["array.array"], &["__main__.tables.frame"]),
+    leak("listed_weakly", &["function"], &["__main__.listeners.called"]),
     leak("two_tables", PAYLOAD, &["__main__.register.by_number"]),
     leak("partials", PAYLOAD, &["__main__.callbacks"]),
     leak("logging_handlers", &["logging.NullHandler"], &["__main__.log.handlers"]),

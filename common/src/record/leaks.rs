@@ -252,6 +252,9 @@ pub struct Leak {
     /// The packages whose C code may have lost the objects, or may hold them; empty if their holder is known.
     #[serde(default)]
     pub suspects: Vec<Arc<str>>,
+    /// Whether the container is made anew again and again, larger each time; then the holder is what is assigned.
+    #[serde(default)]
+    pub is_made_anew: bool,
     /// The holder of the leak that causes this one, as with weak references; `null` for an independent leak.
     #[serde(alias = "along")]
     pub side_effect_of: Option<Arc<str>>,

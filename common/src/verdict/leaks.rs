@@ -329,6 +329,7 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
 
 fn grows(leak: &Leak) -> String {
     let how = match (leak.growth_mode, leak.container.as_deref(), leak.entries) {
+        _ if leak.is_made_anew => "made anew again and again, larger each time".to_owned(),
         (GrowthMode::Appended, Some(of), entries) => format!("appended to a {of}{}", of_entries(entries)),
         (GrowthMode::Prepended, Some(of), entries) => format!("prepended to a {of}{}", of_entries(entries)),
         (GrowthMode::Inserted, Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),

@@ -153,6 +153,7 @@ impl LeakFinder<'_, '_> {
                 .take(MAX_TYPES)
                 .map(|growing| growing.type_growth(self.history.type_name(growing.type_id)))
                 .collect(),
+            is_made_anew: false,
             max_entries: limited.and_then(|(node, rate)| self.limit(names, node, rate)),
             hiding_type: None,
             suspects: Vec::new(),
@@ -190,6 +191,8 @@ impl LeakFinder<'_, '_> {
             let roots = added.map_or(&[][..], |(_, group)| &group.samples);
             let types = rows.iter().filter_map(|growing| self.index_of(growing.type_id)).collect();
             self.name_hidden_holder(names, &mut candidate, roots, types);
+        } else {
+            self.name_made_anew(&mut candidate);
         }
         candidate
     }

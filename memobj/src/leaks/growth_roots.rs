@@ -19,6 +19,8 @@ use super::history::{NameId, PlaceIds};
 const NONE: u32 = u32::MAX;
 /// Containers that a group distinguishes.
 const MAX_CONTAINERS: usize = 1024;
+/// Containers in each other that are made anew.
+const MAX_REMADE: usize = 2;
 /// Growth roots of a group that are listed.
 const MAX_SAMPLES: usize = 1 << 14;
 
@@ -160,21 +162,26 @@ impl<'a> RootFinder<'a> {
         root
     }
 
-    /// Whether most of what a container holds is older than the container itself.
+    /// Whether much of what a container holds is older than the container itself, or was made anew in this way with it.
     fn is_remade(&mut self, node: NodeId) -> bool {
+        self.is_remade_within(node, MAX_REMADE)
+    }
+
+    fn is_remade_within(&mut self, node: NodeId, depth: usize) -> bool {
         if let Some(&known) = self.remade.get(&node) {
             return known;
         }
         let kind = self.graph.type_of(node).and_then(|of| of.kind);
         let is_container =
             kind.is_some_and(|kind| !matches!(kind.content(), Content::Value | Content::Other));
-        let held = || {
-            let targets = self.graph.references().targets(node).iter().copied().filter(|_| is_container);
-            targets.filter(|&to| self.paths.parent(to) == Some(node))
-        };
+        let targets = self.graph.references().targets(node).iter().copied().filter(|_| is_container);
+        let held: Vec<NodeId> = targets.filter(|&to| self.paths.parent(to) == Some(node)).collect();
         let first_seen = self.generations.first_seen(node);
-        let older = held().filter(|&to| self.generations.first_seen(to) < first_seen).count();
-        let is_remade = older > 0 && older * 2 >= held().count();
+        let older = held.iter().filter(|&&to| {
+            self.generations.first_seen(to) < first_seen || depth > 0 && self.is_remade_within(to, depth - 1)
+        });
+        let older = older.count();
+        let is_remade = are_enough(older, held.len());
         self.remade.insert(node, is_remade);
         is_remade
     }
@@ -182,6 +189,11 @@ impl<'a> RootFinder<'a> {
     fn is_new(&self, node: NodeId) -> bool {
         node.index() < self.known.len() && self.generations.first_seen(node) > 0
     }
+}
+
+/// Whether so many of the objects that a container holds are older than it that it was made from another one. Keys may be made anew with it.
+pub(super) const fn are_enough(older: usize, held: usize) -> bool {
+    older > 0 && older.saturating_mul(3) >= held
 }
 
 /// Whether a type is a class of the program; otherwise it is a builtin, or of the standard library or C code.

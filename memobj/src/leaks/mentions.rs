@@ -79,6 +79,15 @@ impl Mentions {
         &self.object
     }
 
+    /// All but the methods that set up an object.
+    pub(super) fn without_initializers(&self) -> Self {
+        let is_other = |mention: &&Mention| !mention.function.function.ends_with("__init__");
+        Self {
+            container: self.container.iter().filter(is_other).cloned().collect(),
+            object: self.object.clone(),
+        }
+    }
+
     /// Those that are as likely to add as the first one: where some name a way to add, the others most likely read only.
     pub fn most_likely(&self) -> impl Iterator<Item = &CodeLine> {
         let rank = |mention: &Mention| (mention.is_foreign, mention.lacks_way, mention.closeness);

@@ -20,6 +20,7 @@ mod entry_code;
 mod find;
 mod hidden;
 mod limits;
+mod made_anew;
 mod native;
 mod replaced;
 mod side_effects;
@@ -148,7 +149,7 @@ impl Watchable {
         let mentions = own.iter().map(|&(number, _)| number).zip(mentions).collect();
         let counts: Vec<(usize, Addr)> = (0..)
             .zip(found)
-            .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
+            .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none() && !candidate.leak.is_made_anew)
             .filter_map(|(number, candidate)| {
                 Some((number, additions::count_address(names, graph, candidate.container?)?))
             })

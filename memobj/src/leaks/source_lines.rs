@@ -30,9 +30,14 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
     for (number, mentions) in mentions {
         let Some(leak) = leaks.get_mut(*number) else { continue };
         let Some(name) = container_part(leak).map(str::to_owned) else { continue };
-        let is_replaced = matches!(leak.growth_mode, GrowthMode::Enlarged | GrowthMode::Linked);
-        leak.candidates =
-            sources.lines_that(mentions, |line| adds(line, &name) || is_replaced && assigns(line, &name));
+        if leak.is_made_anew {
+            leak.candidates = sources.assigning_lines(mentions, &name);
+        }
+        if leak.candidates.is_empty() {
+            let is_replaced = matches!(leak.growth_mode, GrowthMode::Enlarged | GrowthMode::Linked);
+            leak.candidates =
+                sources.lines_that(mentions, |line| adds(line, &name) || is_replaced && remakes(line, &name));
+        }
         // Functions that only read are left out where others add. Those of libraries are many, and hardly ever the cause.
         if leak.candidates.is_empty() {
             leak.candidates = mentions.most_likely().filter(|line| !line.is_library()).cloned().collect();
@@ -91,6 +96,16 @@ impl Sources {
     fn text(&mut self, file: &Arc<str>) -> Option<&str> {
         let pid = self.pid;
         self.texts.entry(Arc::clone(file)).or_insert_with(|| read_source(pid, file)).as_deref()
+    }
+
+    /// The lines that give `name` a value: those that make it from the old one, if there are any, and not what an object begins with.
+    fn assigning_lines(&mut self, mentions: &Mentions, name: &str) -> Vec<CodeLine> {
+        let remaking = self.lines_that(mentions, |line| remakes(line, name));
+        if remaking.is_empty() {
+            self.lines_that(&mentions.without_initializers(), |line| assigns(line, name))
+        } else {
+            remaking
+        }
     }
 
     /// The first lines of these functions for which `test` holds, of those that are closest to the owner of the container. Functions
@@ -250,10 +265,15 @@ fn adds(line: &str, name: &str) -> bool {
     occurrences(line, name).any(|(_, rest)| is_addition(rest))
 }
 
-/// Whether a line of source makes a new value of `name` from the old one.
+/// Whether a line of source gives `name` a value.
 fn assigns(line: &str, name: &str) -> bool {
-    occurrences(line, name)
-        .any(|(_, rest)| rest.starts_with('=') && !rest.starts_with("==") && names(rest, name))
+    occurrences(line, name).any(|(_, rest)| rest.starts_with('=') && !rest.starts_with("=="))
+}
+
+/// Whether a line of source makes a new value of `name` from the old one.
+fn remakes(line: &str, name: &str) -> bool {
+    assigns(line, name) && occurrences(line, name).nth(1).is_some()
+        || occurrences(line, name).any(|(_, rest)| rest.starts_with("+=") || rest.starts_with("|="))
 }
 
 /// Whether a line of source removes from `name`: `del name[…]`, `name.pop(`.
@@ -354,12 +374,12 @@ mod tests {
 
     #[test]
     fn replacements_are_recognized() {
-        for line in ["handler = wrap(handler)", "self.handler = wrap(self.handler)"] {
-            assert!(assigns(line, "handler"), "{line}");
+        for line in ["handler += wrap(1)", "handler = wrap(handler)", "self.handler = wrap(self.handler)"] {
+            assert!(remakes(line, "handler"), "{line}");
         }
         for line in ["x = handler", "if handler == wrap(handler):", "handler = None", "handler[1] = handler"]
         {
-            assert!(!assigns(line, "handler"), "{line}");
+            assert!(!remakes(line, "handler"), "{line}");
         }
     }
 

@@ -108,6 +108,7 @@ pub fn leak(fill: Fill) -> Leak {
         growth_mode: "keys_set".into(),
         path: fill.of("module __main__ → _sessions (dict, 12,000 entries) → SessionState".into()),
         types: vec![type_growth()],
+        is_made_anew: false,
         max_entries: fill.of(100_000),
         hiding_type: fill.of("hiredis.Reader".into()),
         suspects: vec!["hiredis".into()],
