@@ -99,6 +99,29 @@ fn callers_of_a_library_are_named() {
 }
 
 #[test]
+fn what_is_made_anew_is_named_with_its_line() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let source = std::fs::read_to_string(workspace::root().join("tests/targets/leaks/shapes.py")).unwrap();
+    for (shape, start_of_line) in
+        [("tables_made_anew", "tables.by_name = {"), ("frame_made_anew", "tables.frame = Frame(tables")]
+    {
+        let line = source.lines().position(|line| line.trim().starts_with(start_of_line)).unwrap() as u64 + 1;
+        let run = look(&start(interpreter, shape));
+        let leak = only_leak(&run);
+        assert_eq!(leak["is_made_anew"], true, "{run}");
+        let candidates = leak["candidates"].as_array().unwrap();
+        assert!(
+            matches!(&candidates[..], [one] if one["function"] == shape && one["line"].as_u64() == Some(line)),
+            "{run}"
+        );
+        // Nothing adds to it.
+        assert!(leak["additions"].is_null(), "{run}");
+    }
+    let run = look(&start(interpreter, "observers"));
+    assert_eq!(only_leak(&run)["is_made_anew"], false, "{run}");
+}
+
+#[test]
 fn made_dicts_belong_to_their_objects() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let run = look(&start(interpreter, "attributes_as_dict"));

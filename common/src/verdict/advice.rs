@@ -20,7 +20,7 @@ pub(super) fn for_leak(record: &LeaksRecord, leak: &Leak) -> String {
         }
         (Liveness::Uncollectable, _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
         (Liveness::Unreferred | Liveness::Native, _) => for_lost_objects(record, leak),
-        _ if leak.is_made_anew => format!("let {container} keep only what is needed when it is made anew"),
+        _ if leak.is_made_anew => format!("limit what {container} keeps each time it is made anew"),
         (_, GrowthMode::Enlarged) => format!("flush {container}, or replace it by a new one, from time to time"),
         (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &**holder == EXIT_CALLBACKS => {

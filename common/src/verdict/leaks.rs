@@ -330,17 +330,23 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
 fn grows(leak: &Leak) -> String {
     let how = match (leak.growth_mode, leak.container.as_deref(), leak.entries) {
         _ if leak.is_made_anew => "made anew again and again, larger each time".to_owned(),
-        (GrowthMode::Appended, Some(of), entries) => format!("appended to a {of}{}", of_entries(entries)),
-        (GrowthMode::Prepended, Some(of), entries) => format!("prepended to a {of}{}", of_entries(entries)),
-        (GrowthMode::Inserted, Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),
-        (GrowthMode::KeysSet, Some(of), entries) => format!("keys are set in a {of}{}", of_entries(entries)),
-        (GrowthMode::Added, Some(of), entries) => format!("added to a {of}{}", of_entries(entries)),
+        (GrowthMode::Appended, Some(of), entries) => format!("appended to {}{}", a(of), of_entries(entries)),
+        (GrowthMode::Prepended, Some(of), entries) => {
+            format!("prepended to {}{}", a(of), of_entries(entries))
+        }
+        (GrowthMode::Inserted, Some(of), entries) => {
+            format!("inserted into {}{}", a(of), of_entries(entries))
+        }
+        (GrowthMode::KeysSet, Some(of), entries) => {
+            format!("keys are set in {}{}", a(of), of_entries(entries))
+        }
+        (GrowthMode::Added, Some(of), entries) => format!("added to {}{}", a(of), of_entries(entries)),
         (GrowthMode::Cached, _, Some(entries)) => {
             format!("results are cached: {} so far", counted(entries, "entry", "entries"))
         }
         (GrowthMode::Cached, ..) => "results are cached".to_owned(),
         (GrowthMode::Enlarged, ..) => "the object itself gets larger".to_owned(),
-        (_, Some(of), _) => format!("linked to a {of}"),
+        (_, Some(of), _) => format!("linked to {}", a(of)),
         _ => "linked to each other".to_owned(),
     };
     let comes = |grown: &&TypeGrowth| {
@@ -349,6 +355,12 @@ fn grows(leak: &Leak) -> String {
     let others: Vec<&str> =
         leak.types.iter().filter(comes).map(|grown| last_part(&grown.name)).take(4).collect();
     if others.is_empty() { how } else { format!("{how}; together with {}", others.join(", ")) }
+}
+
+/// A noun with its article, by its first letter.
+fn a(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { "an" } else { "a" };
+    format!("{article} {noun}")
 }
 
 fn of_entries(entries: Option<u64>) -> String {

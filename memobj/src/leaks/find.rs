@@ -279,7 +279,7 @@ impl LeakFinder<'_, '_> {
 
 /// The growth of a row whose added objects survive.
 fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
-    let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.bytes)?);
+    let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.usual_bytes())?);
     if objects.net >= MIN_OBJECTS {
         let slows_down = trends.is_slowing(&objects);
         let growing = GrowingRow { type_id, row, objects, bytes, entries: None, slows_down };

@@ -5,6 +5,7 @@
 //!
 //! Objects that a call seemed to hold until something more lasting did count as if that had held them since they were first seen.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use crate::survivors::{Generations, Keeper};
 
 /// The place of modules that were imported after the first census.
 pub const NEW_MODULES: &str = "sys.modules";
+
+/// At most one census in this number sees more objects than there mostly are.
+const RARELY: usize = 3;
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +70,22 @@ impl HistoryRow {
     fn new(censuses: usize) -> Self {
         let zeros = || vec![0; censuses];
         Self { objects: zeros(), bytes: zeros(), entries: zeros(), ..Self::default() }
+    }
+
+    /// Their bytes, where the number of objects mostly is the same. A census may see a larger one that was just made beside the one that it
+    /// will replace: then each counts for its part.
+    pub fn usual_bytes(&self) -> Cow<'_, [u64]> {
+        let usual = self.objects.iter().copied().min().unwrap_or(0);
+        let more = self.objects.iter().filter(|&&count| count > usual).count();
+        let is_usual = |count: Option<&u64>| usual > 0 && count == Some(&usual);
+        if !is_usual(self.objects.first())
+            || !is_usual(self.objects.last())
+            || more * RARELY > self.objects.len()
+        {
+            return Cow::Borrowed(&self.bytes);
+        }
+        let part = |(&bytes, &count): (&u64, &u64)| bytes.saturating_mul(usual) / count.max(1);
+        Cow::Owned(self.bytes.iter().zip(&self.objects).map(part).collect())
     }
 
     fn add(&mut self, sum: RowSum) {
@@ -301,5 +321,25 @@ impl History {
         let indexed = (0..).map(TypeIndex).zip(&types);
         let first_of_name = indexed.map(|(index, &of)| *first.entry(of).or_insert(index)).collect();
         PlaceIds { places, types, first_of_name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_object_of_a_moment_does_not_count() {
+        let usual = |objects: &[u64], bytes: &[u64]| {
+            let row =
+                HistoryRow { objects: objects.to_vec(), bytes: bytes.to_vec(), ..HistoryRow::default() };
+            row.usual_bytes().into_owned()
+        };
+        assert_eq!(usual(&[1, 1, 2, 1], &[10, 20, 62, 40]), [10, 20, 31, 40]);
+        assert_eq!(usual(&[1, 1, 1, 1], &[10, 20, 30, 40]), [10, 20, 30, 40]);
+        // Two of them are usual, or it is not known how many.
+        assert_eq!(usual(&[1, 2, 2, 1], &[10, 40, 62, 40]), [10, 40, 62, 40]);
+        assert_eq!(usual(&[2, 1, 1, 1], &[20, 20, 30, 40]), [20, 20, 30, 40]);
+        assert_eq!(usual(&[0, 0, 1, 0], &[0, 0, 10, 0]), [0, 0, 10, 0]);
     }
 }

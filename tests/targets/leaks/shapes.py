@@ -297,7 +297,7 @@ def tables_made_anew(n):
 
 
 def frame_made_anew(n):
-    tables.frame = Frame(tables.frame.numbers + array.array("d", [1.0] * 256))
+    tables.frame = Frame(tables.frame.numbers + array.array("d", [1.0] * 16))
 
 
 class Listeners:
