@@ -142,9 +142,9 @@ impl LeakFinder<'_, '_> {
                     let mut below = self.new_below(item).into_iter().filter_map(referent);
                     below.any(|to| self.generations.first_seen(to) > 0 && self.is_in(to, places))
                 });
-                // Of a dict, the items are keys and values.
+                // Of a dict, the items are keys and values: half of them may be no references.
                 let listing = listing.count();
-                listing > 0 && listing * 2 >= other.items.len()
+                listing > 0 && listing * 3 >= other.items.len()
             };
             let cause = causes.iter().find(|(holder, places)| *holder != other.leak.holder && lists(places));
             other.leak.side_effect_of = cause.map(|(holder, _)| Arc::clone(holder));
