@@ -1,5 +1,7 @@
 //! Metrics: other parsers read them, the document lists them, and a real Prometheus fires an alert on a leak.
 
+mod otlp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

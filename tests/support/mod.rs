@@ -5,6 +5,7 @@ mod background;
 pub mod browser;
 pub mod control_group;
 pub mod damage;
+pub mod debian;
 pub mod interpreters;
 pub mod log;
 pub mod process;
