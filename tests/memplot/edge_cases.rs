@@ -337,6 +337,22 @@ fn one_sample_is_as_wide_as_the_axis() {
 }
 
 #[test]
+fn equal_workers_are_one_series() {
+    // Forty workers of 20 MiB, more than there are series, and one that grows to 160 MiB.
+    let processes = |n: u64| {
+        let worker = |pid| (pid, "worker", (if pid == 13 { 20 + 10 * n } else { 20 }) << 20);
+        let root = (1, "bot", 5 << 20);
+        std::iter::once(root).chain((10..50).map(worker)).collect::<Vec<_>>()
+    };
+    let log: String = (0..15).map(|n| tree(n + 1, seconds(n), &processes(n))).collect();
+    let document = |args: &[&str]| rendering::series(&rendering::parse(&svg(&log, args)), "area");
+    let drawn = document(&[]);
+    assert_eq!(drawn.len(), 3, "{drawn:?}");
+    assert!(drawn.contains(&"worker ×39".to_owned()) && drawn.contains(&"bot".to_owned()), "{drawn:?}");
+    assert_eq!(document(&["--top", "41"]).len(), 41, "enough series for all");
+}
+
+#[test]
 fn verdicts_become_trend_lines() {
     let folder = folder(&logs::objects());
     let diff = ["--trend", "--format", "jsonl", "log.jsonl"];

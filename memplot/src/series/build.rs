@@ -274,7 +274,7 @@ fn runs_of_rows(selected: &[Selected<'_>], rows: &[Row]) -> Vec<Option<Runs>> {
     all.into_iter().map(|(runs, _)| Some(runs)).collect()
 }
 
-/// Takes many small processes of one command out of `selected`, as groups.
+/// Takes many small or equal processes of one command out of `selected`, as groups.
 fn groups_of(selected: &mut Vec<Selected<'_>>, view: &View, log: &LogSummary<'_>) -> Vec<Group> {
     let request = &log.request;
     // Changes since the beginning, and the processes of several logs, are compared one by one.
@@ -282,13 +282,15 @@ fn groups_of(selected: &mut Vec<Selected<'_>>, view: &View, log: &LogSummary<'_>
         return Vec::new();
     }
     let whole: f64 = selected.iter().map(|one| one.area).sum();
-    let members = selected.iter().filter(|one| !view.is_root(&one.buffer.key)).map(|one| Member {
+    let member = |one: &Selected<'_>| Member {
         id: one.id,
         name: names::short_name(one.buffer),
         area: one.area,
         ended: one.ended,
-    });
-    let groups = groups(members, whole);
+    };
+    let members: Vec<Member> =
+        selected.iter().filter(|one| !view.is_root(&one.buffer.key)).map(member).collect();
+    let groups = groups(&members, whole, selected.len() > request.top());
     selected.retain(|one| !groups.iter().any(|group| group.ids.contains(&one.id)));
     groups
 }
