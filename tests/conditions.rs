@@ -220,12 +220,8 @@ fn snapshot_precedes_the_oom_kill() {
 }
 
 #[test]
-fn stopped_program_does_not_reach_its_limit() {
-    save_before_the_kill(
-        "oom-stop",
-        "200",
-        "kill -STOP {pid}; {save}; saved=$?; kill -CONT {pid}; exit $saved",
-    );
+fn snapshot_precedes_a_fast_oom_kill() {
+    save_before_the_kill("oom-stop", "200", "{save} --stop-first");
 }
 
 /// Reads pages of the file `argv[1]` at random with eight threads, once it has written `argv[2]` MiB to it: more than its memory limit, so

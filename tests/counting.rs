@@ -151,6 +151,12 @@ sys.stdin.read()";
     let file = folder.path().join("saved.mem");
     let run = limited("ulimit -v 500000").arg("--save-snapshot").arg(&file).run().expect_code(2);
     assert!(run.err().contains("no room for a copy of 6") && !file.exists(), "{run}");
+    // It is paused by then, and has to run on.
+    let run = limited("ulimit -v 500000").args(["--stop-first", "--save-snapshot"]).arg(&file).run();
+    let run = run.expect_code(2);
+    assert!(run.err().contains("no room for a copy of 6") && !file.exists(), "{run}");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("TracerPid:\t0\n") && status.contains("State:\tS"), "{status}");
 
     // Our own control group has none.
     let group = crate::or_skip!(ControlGroup::limited("room", 300 << 20));

@@ -284,7 +284,7 @@ fn all_methods_agree() {
         let pid = known.process.pid();
         let (mut capturer, mut state) = (Capturer::default(), ProcessState::default());
         let mut count = |stop, save| capturer.capture_process(pid, &options(stop, save), &mut state).unwrap();
-        let stopped = count(StopPolicy::Always, Some(file.clone()));
+        let stopped = count(StopPolicy::AtOnce, Some(file.clone()));
         assert_eq!(
             (stopped.record.method, stopped.record.in_collection),
             (Some(CaptureMethod::Stopped), Some(false))
@@ -303,7 +303,7 @@ fn all_methods_agree() {
         assert_eq!((quiet.record.live_reason, quiet.record.pause_seconds), (None, Some(0.0)));
         drop(known);
         let saved = HeapFile::Snapshot(file.clone());
-        let saved = capturer.capture_file(&saved, &options(StopPolicy::Always, None)).unwrap();
+        let saved = capturer.capture_file(&saved, &options(StopPolicy::AtOnce, None)).unwrap();
         assert_eq!(saved.record.method, Some(CaptureMethod::Snapshot));
         for (how, other) in [("live", &never), ("quiet", &quiet), ("saved", &saved)] {
             assert_same(other, &stopped, &format!("{interpreter}: {how}"));

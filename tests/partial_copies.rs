@@ -99,7 +99,7 @@ fn partial_copy_counts_the_same_objects() {
 
 #[test]
 fn stopped_partial_copy_counts_the_same_objects() {
-    let options = CensusOptions { stop: StopPolicy::Always, ..CensusOptions::default() };
+    let options = CensusOptions { stop: StopPolicy::AtOnce, ..CensusOptions::default() };
     if !compare_steps(&options, &mut ProcessState::default()) {
         crate::skip!("no Python on this machine");
     }

@@ -330,7 +330,7 @@ MEMMON_ROOT_PID, MEMMON_NAME, MEMMON_CONDITION and MEMMON_VALUE (bytes, a number
 command runs at a time. With -o log.jsonl its output is kept beside it, as log-20261129T203010-1234.txt; without -o \
 it goes to stderr. memmon waits for its end. \
 With a launched command, watch the command from a second memmon. Before an OOM kill a process may grow faster than memobj \
-copies it: --run 'kill -STOP {pid}; memobj --save-snapshot last.mem -p {pid}; kill -CONT {pid}' holds it meanwhile.
+copies it: --run 'memobj --save-snapshot last.mem --stop-first -p {pid}' pauses it before that.
 
 Exit status: 0 the target ended or the user stopped memmon; 1 a limit of --fail-above was crossed; 2 an error; for a \
 launched command its own status, 126 if it cannot be executed, 127 if it is not found.

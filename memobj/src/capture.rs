@@ -310,7 +310,7 @@ impl Capturer {
         begun: Instant,
     ) -> Result<Option<Census>, Error> {
         let is_consistent = is_consistent(&attached.python);
-        let limits = StopLimits { stop: STOP_LIMIT, pause: longest };
+        let limits = StopLimits { pause: longest, ..STOP_LIMIT.into() };
         let (still, new_pauses) = attached.target.freeze_gently(&mut self.buffers, limits, is_consistent)?;
         *pauses += new_pauses;
         let Some(still) = still else { return Ok(None) };
@@ -349,7 +349,8 @@ impl Capturer {
         let mut limit = STOP_LIMIT;
         loop {
             let left = longest.map(|longest| longest.saturating_sub(pauses.total));
-            let limits = StopLimits { stop: limit, pause: left };
+            let at_once = options.stop == StopPolicy::AtOnce;
+            let limits = StopLimits { stop: limit, pause: left, at_once };
             let is_consistent = is_consistent(&attached.python);
             let still = match attached.target.freeze(&mut self.buffers, limits, is_consistent) {
                 // On a busy machine a thread may have to wait for a processor before it stops.

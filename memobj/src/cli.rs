@@ -121,6 +121,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop", "save_snapshot"], help_heading = "When")]
     pub no_interrupt: bool,
 
+    /// With --save-snapshot, pause the process before memory for the copy is prepared: a longer pause, but it does not grow meanwhile
+    #[arg(long, requires = "save_snapshot", conflicts_with = "core", help_heading = "When")]
+    pub stop_first: bool,
+
     /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)
     #[arg(long, help_heading = "What")]
     pub memory: bool,
@@ -141,11 +145,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "3", help_heading = "Output")]
     pub diff_every: u64,
 
-    /// Output format [default: openmetrics for FILE.prom, else text on a terminal, jsonl otherwise]
+    /// Output format [default: by the ending of FILE, .jsonl or .prom; else text on a terminal, jsonl otherwise]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<Format>,
 
-    /// Append text to FILE and records to FILE.jsonl instead of stdout, or only --format to FILE; a command keeps its stdout
+    /// Append text to FILE and records to FILE.jsonl instead of stdout; only records to a FILE that ends with .jsonl, only --format to FILE with it; a command keeps its stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -266,8 +270,7 @@ impl Args {
             _ => self.count.unwrap_or(u64::MAX),
         };
         let holders = self.holders || self.retained || !self.why.is_empty();
-        let is_metrics =
-            self.output.as_ref().is_some_and(|path| path.extension().is_some_and(|end| end == "prom"));
+        let by_ending = self.output.as_deref().and_then(Format::of_file);
         Ok(Config {
             targets,
             tree: self.tree,
@@ -276,6 +279,7 @@ impl Args {
                 scope: self.scope,
                 stop: match self.no_stop {
                     true => StopPolicy::Never,
+                    false if self.stop_first => StopPolicy::AtOnce,
                     // A snapshot needs a copy, however long that takes.
                     false if self.save_snapshot.is_some() => {
                         StopPolicy::IfAwake { at_most: None, interrupts: true }
@@ -303,7 +307,7 @@ impl Args {
             search_time: Some(observed).filter(|_| self.leaks && timed),
             watch: self.watch_adds.map(|_| WatchOptions { duration: self.observe, additions: self.count }),
             output: self.output,
-            format: self.format.or(is_metrics.then_some(Format::Openmetrics)),
+            format: self.format.or(by_ending),
             text: TextOptions { limit: self.limit, diff_every: self.diff_every, memory: self.memory },
         })
     }
@@ -353,6 +357,17 @@ mod tests {
             assert_eq!(repeat(args), Some(INTERVAL), "{args:?}");
         }
         assert!(parse(&["-i", "9ms", "-p", "1"]).is_err() && parse(&["-i", "-1", "-p", "1"]).is_err());
+    }
+
+    #[test]
+    fn ending_chooses_the_format() {
+        let format = |args: &[&str]| config(&[&["-p", "1"], args].concat()).format;
+        assert_eq!(format(&["-o", "night"]), None);
+        assert_eq!(format(&["-o", "night.txt.gz"]), None);
+        assert_eq!(format(&["-o", "night-%Y.jsonl"]), Some(Format::Jsonl));
+        assert_eq!(format(&["-o", "night.jsonl.gz"]), Some(Format::Jsonl));
+        assert_eq!(format(&["-o", "bot.prom"]), Some(Format::Openmetrics));
+        assert_eq!(format(&["-o", "bot.jsonl", "--format", "text"]), Some(Format::Text));
     }
 
     #[test]

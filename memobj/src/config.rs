@@ -1,6 +1,6 @@
 //! The configuration of a run: resolved once from the arguments, and constant after that.
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use common::record::Scope;
@@ -31,7 +31,7 @@ pub struct Config {
     pub watch: Option<WatchOptions>,
     /// The file for the text; records go to the same name with `.jsonl`. With a format, the only file. `None` is stdout.
     pub output: Option<PathBuf>,
-    /// The format; `None` on stdout depends on whether it is a terminal.
+    /// The format, also by the ending of the file; `None` on stdout depends on whether it is a terminal.
     pub format: Option<Format>,
     /// The extent of the text.
     pub text: TextOptions,
@@ -66,6 +66,19 @@ pub enum Format {
     Text,
     /// The newest values for Prometheus; with -o, FILE is replaced after every round of censuses
     Openmetrics,
+}
+
+impl Format {
+    /// The format that the ending of a file's name stands for.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let name = path.as_os_str().as_encoded_bytes();
+        let name = name.strip_suffix(b".gz").unwrap_or(name);
+        match () {
+            () if name.ends_with(b".jsonl") => Some(Self::Jsonl),
+            () if name.ends_with(b".prom") => Some(Self::Openmetrics),
+            () => None,
+        }
+    }
 }
 
 /// The extent of the text.
@@ -175,8 +188,8 @@ pub enum StopPolicy {
         /// Whether threads may be stopped that wait in a system call. If not, only those that run are.
         interrupts: bool,
     },
-    /// For each copy.
-    Always,
+    /// Before memory for its copy is prepared, for as long as the copy takes.
+    AtOnce,
     /// It is read while it runs.
     Never,
 }

@@ -215,7 +215,7 @@ fn gentle_copy_keeps_its_limits() {
     let (process, _) = started(python, "print('ready', flush=True)\nwhile True: pass", &[]);
     let mut target = Target::attach(process.pid()).unwrap();
     let mut freeze = |pause: Duration, consistent: bool| {
-        let limits = StopLimits { stop: STOP_LIMIT, pause: Some(pause) };
+        let limits = StopLimits { pause: Some(pause), ..STOP_LIMIT.into() };
         target.freeze_gently(&mut CopyBuffer::new(), limits, |_| consistent).unwrap()
     };
     let (frozen, pauses) = freeze(PATIENCE, true);

@@ -115,7 +115,7 @@ fn target_runs_on_when_its_time_is_over() {
     let (mut process, _) = started(python, COUNTING, &["2"]);
     let mut target = Target::attach(process.pid()).unwrap();
     for pause in [Duration::from_millis(50), Duration::from_millis(100)] {
-        let limits = StopLimits { stop: STOP_LIMIT, pause: Some(pause) };
+        let limits = StopLimits { pause: Some(pause), ..STOP_LIMIT.into() };
         let mut buffer = CopyBuffer::new();
         let error = target.freeze(&mut buffer, limits, |_| {
             // We are as slow as can be: it is not us who resume it.
@@ -133,14 +133,14 @@ fn target_runs_on_when_its_time_is_over() {
     }
     // What does not fit is not begun.
     let mut looks = 0;
-    let limits = StopLimits { stop: STOP_LIMIT, pause: Some(Duration::from_micros(100)) };
+    let limits = StopLimits { pause: Some(Duration::from_micros(100)), ..STOP_LIMIT.into() };
     let error = target.freeze(&mut CopyBuffer::new(), limits, |_| {
         looks += 1;
         true
     });
     assert_eq!((error.unwrap_err().paused_in_vain, looks), (Some(Duration::ZERO), 0));
     // What fits is done.
-    let limits = StopLimits { stop: Duration::from_secs(10), pause: Some(Duration::from_secs(10)) };
+    let limits = StopLimits { pause: Some(Duration::from_secs(10)), ..Duration::from_secs(10).into() };
     let frozen = target.freeze(&mut CopyBuffer::new(), limits, |_| true).unwrap();
     assert!(
         frozen.copy.threads == 3 && frozen.copy.pause.is_some_and(|pause| pause < Duration::from_secs(10))

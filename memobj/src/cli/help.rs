@@ -65,7 +65,8 @@ Launching: the output of the command goes to memobj's stderr (with -o FILE the c
 The first census is taken when the interpreter is running. memobj ends when the command ends, with its status, or 128 + N if \
 signal N killed it. After --count or --duration, memobj stops counting and waits for the command.
 
-Files: -o FILE appends text to FILE and records to FILE.jsonl; with --format only that, to FILE. %Y, %m, %d and other conversions \
+Files: -o FILE appends text to FILE and records to FILE.jsonl. A FILE that ends with .jsonl or .jsonl.gz has only records. \
+With --format there is only that, in FILE. %Y, %m, %d and other conversions \
 of strftime(3) in its name begin a new file when the name changes; %% is a percent sign. A file that ends with .gz is compressed in blocks of up \
 to a minute. With --format openmetrics the file is replaced after every round of censuses.
 

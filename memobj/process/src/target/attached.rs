@@ -64,12 +64,14 @@ pub struct StopLimits {
     pub stop: Duration,
     /// In all, with all repetitions. Then it runs on, whatever we do. `None` is no limit.
     pub pause: Option<Duration>,
+    /// Whether it is paused before there is memory for its copy: for longer, but a process that grows fast does not grow meanwhile.
+    pub at_once: bool,
 }
 
 impl From<Duration> for StopLimits {
     /// No limit but that until all its threads are stopped.
     fn from(stop: Duration) -> Self {
-        Self { stop, pause: None }
+        Self { stop, pause: None, at_once: false }
     }
 }
 
@@ -199,8 +201,11 @@ impl Target {
         mut is_consistent: impl FnMut(&ProcMem) -> bool,
     ) -> Result<FrozenProcess, Error> {
         let limits: StopLimits = limits.into();
-        self.refresh()?;
-        let mut estimate = self.make_room(buffer)?.pause;
+        let mut estimate = Duration::ZERO;
+        if !limits.at_once {
+            self.refresh()?;
+            estimate = self.make_room(buffer)?.pause;
+        }
         let (mut wait, mut stops, mut paused, mut cut_short) = (FIRST_WAIT, 0, Duration::ZERO, 0);
         loop {
             let left = limits.pause.map(|longest| longest.saturating_sub(paused));
@@ -224,6 +229,10 @@ impl Target {
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 continue;
+            }
+            if limits.at_once {
+                self.refresh()?;
+                self.make_room(buffer)?;
             }
             let begun = Instant::now();
             let end = left.and_then(|left| stopped.stop.begun.checked_add(left));

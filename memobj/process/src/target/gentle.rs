@@ -169,7 +169,7 @@ impl Target {
             if left.is_some_and(|left| left < copy_time) {
                 break;
             }
-            let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left };
+            let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left, ..limits };
             match self.copy_gently(&moment, buffer, limits, &mut is_consistent, &mut pauses)? {
                 Ok(frozen) => return Ok((Some(frozen), pauses)),
                 Err(Spoilt::Awake) => {}
