@@ -1,6 +1,7 @@
 //! Exports for other tools: they are well-formed, have the numbers of the census, the names of the program and none of its values.
 
 mod profiles;
+mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

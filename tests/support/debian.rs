@@ -23,7 +23,7 @@ pub fn unpacked(name: &str, download: &str, programs: &[&str]) -> Result<PathBuf
     }
     let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|error| error.to_string())?;
     let script = format!(
-        "set -e; folder=$PWD/lists; . \"$1\"; mkdir debs root; cd debs; {download}\nfor file in *.deb; do dpkg -x \"$file\" ../root; done"
+        "set -e; shopt -s nullglob; folder=$PWD/lists; . \"$1\"; mkdir debs root; cd debs; {download}\nfor file in *.deb; do dpkg -x \"$file\" ../root; done"
     );
     let run = Command::new("timeout")
         .args(["300", "bash", "-c", &script, "bash"])
