@@ -1,6 +1,8 @@
 //! Files of `/proc` that describe a process. Names in them can hold any bytes: parentheses, spaces, line ends.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -136,6 +138,17 @@ fn unescape(path: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// Reads a short file of `/proc`. [`fs::read`] takes three times as many calls, because the kernel reports a length of 0. Each thread has such
+/// files, and some are read during a pause.
+pub(super) fn read_short(path: &str) -> io::Result<Vec<u8>> {
+    /// What a `status` takes, with room to spare.
+    const USUAL: usize = 4096;
+    let mut text = Vec::with_capacity(USUAL);
+    // Within `take` nobody asks for the length.
+    File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 /// The numbers of a process's threads, in ascending order.
 pub(super) fn tids(pid: u32) -> io::Result<Vec<u32>> {
     let mut tids = Vec::new();
@@ -150,14 +163,14 @@ pub(super) fn tids(pid: u32) -> io::Result<Vec<u32>> {
 
 /// Name and state of a thread; `None` if it has exited.
 pub(super) fn thread_state(pid: u32, tid: u32) -> Option<(String, ProcessState)> {
-    let text = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    let text = read_short(&format!("/proc/{pid}/task/{tid}/stat")).ok()?;
     let stat = Stat::parse(&text)?;
     Some((String::from_utf8_lossy(stat.comm).into_owned(), stat.state))
 }
 
 /// The status of a thread; `None` if it has exited.
 pub(super) fn thread_status(pid: u32, tid: u32) -> Option<Status> {
-    fs::read(format!("/proc/{pid}/task/{tid}/status")).ok().map(|text| Status::parse(&text))
+    read_short(&format!("/proc/{pid}/task/{tid}/status")).ok().map(|text| Status::parse(&text))
 }
 
 /// Whether a process may share private memory with a fork. Such pages were written to, so they are dirty: `Shared_Dirty` of

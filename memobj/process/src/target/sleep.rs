@@ -27,7 +27,6 @@
 //! not taken for asleep either.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::time::Instant;
 
 use common::process::ProcessState;
@@ -56,7 +55,7 @@ impl SleepingThreads {
                 return None;
             }
         }
-        let status = Status::parse(&fs::read(format!("/proc/{pid}/status")).ok()?);
+        let status = Status::parse(&procfs::read_short(&format!("/proc/{pid}/status")).ok()?);
         let stopped = stopped.len();
         (status.threads == Some(threads.len() + stopped)).then_some(Self { pid, threads, stopped })
     }

@@ -6,11 +6,10 @@
 //!
 //! A thread that runs in user code is in no call, so there is nothing to end. Whether it was in one is seen after the stop, in its registers.
 
-use std::fs;
-
 use nix::libc::{self, c_long};
 
 use super::processor::{EndedCall, OWN_ROBUST_CALLS};
+use super::procfs::read_short;
 
 /// Where a thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +48,7 @@ const ROBUST: [c_long; 11] = [
 
 /// Reads where a thread is: proc_pid_syscall(5).
 pub(super) fn in_call(pid: u32, tid: u32) -> InCall {
-    fs::read(format!("/proc/{pid}/task/{tid}/syscall")).map_or(InCall::Unknown, |text| parse(&text))
+    read_short(&format!("/proc/{pid}/task/{tid}/syscall")).map_or(InCall::Unknown, |text| parse(&text))
 }
 
 fn parse(text: &[u8]) -> InCall {
