@@ -236,16 +236,11 @@ fn run_tracer(
     released: &Receiver<()>,
 ) -> Release {
     let _raised = priority::raise();
-    let started = Instant::now();
-    let deadline = started + limit;
-    let mut tracer = Tracer { pid, choice, deadline, begun: None, held: None, threads: BTreeMap::new() };
+    let mut tracer = Tracer { pid, choice, limits: (limit, longest), held: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
-    let (watched, outcome) = match Watched::begin(pid, longest) {
-        Ok(watched) => (Some(watched), tracer.stop_chosen()),
-        Err(error) => (None, Err(StopError::NoWatchdog(error))),
-    };
-    let begun = tracer.begun.unwrap_or_else(Instant::now);
+    let outcome = tracer.stop_chosen();
+    let begun = tracer.held.as_ref().map_or_else(Instant::now, |held| held.begun);
     let paused = tracer.paused();
     let threads = u32::try_from(paused.len()).unwrap_or(u32::MAX);
     let cut_short = tracer.cut_short();
@@ -254,7 +249,7 @@ fn run_tracer(
     let report = |outcome| report.send(outcome);
     if is_stopped && report(Ok((begun, paused, cut_short))).is_ok() {
         let release = RELEASE_TIME.saturating_mul(threads);
-        let end = longest.and_then(|longest| started.checked_add(longest.saturating_sub(release)));
+        let end = longest.and_then(|longest| begun.checked_add(longest.saturating_sub(release)));
         loop {
             let left = end.map_or(LET_GO_PAUSE, |end| end.saturating_duration_since(Instant::now()));
             time_over = left.is_zero() || lets_go();
@@ -266,7 +261,7 @@ fn run_tracer(
     }
     tracer.release();
     let at = Instant::now();
-    drop(watched);
+    drop(tracer);
     TRACING.fetch_sub(1, Ordering::SeqCst);
     if let Err(error) = outcome {
         // Reported late, so that the time of the pause is known.
@@ -281,11 +276,28 @@ fn run_tracer(
 struct Tracer {
     pid: u32,
     choice: Choice,
-    deadline: Instant,
-    begun: Option<Instant>,
-    /// The priority while threads are stopped.
-    held: Option<Raised>,
+    /// The time until all threads are stopped, and the longest pause.
+    limits: (Duration, Option<Duration>),
+    /// From the first seized thread on.
+    held: Option<Held>,
     threads: BTreeMap<u32, ThreadStop>,
+}
+
+/// The time in which threads may be paused.
+struct Held {
+    begun: Instant,
+    _watched: Watched,
+    /// Ends last, so that the watchdog hears of the release at once.
+    _raised: Raised,
+}
+
+impl Held {
+    /// In this order: a thread that others keep off the processors must hold nothing, and its time must not pass.
+    fn begin(pid: u32, longest: Option<Duration>) -> Result<Self, StopError> {
+        let raised = priority::raise_to_real_time();
+        let watched = Watched::begin(pid, longest).map_err(StopError::NoWatchdog)?;
+        Ok(Self { begun: Instant::now(), _watched: watched, _raised: raised })
+    }
 }
 
 impl Tracer {
@@ -298,23 +310,26 @@ impl Tracer {
             if fresh.is_empty() {
                 break;
             }
+            let begun = match &self.held {
+                Some(held) => held.begun,
+                // Before the first thread is seized, because that stops at the next signal.
+                None => self.held.insert(Held::begin(self.pid, self.limits.1)?).begun,
+            };
+            // Their release takes a part of the time.
+            let release = RELEASE_TIME.saturating_mul(u32::try_from(fresh.len()).unwrap_or(u32::MAX));
+            let deadline = begun + self.limits.0.saturating_sub(release);
             // Seizing stops no thread: so all stop close together afterwards.
             for &tid in &fresh {
+                self.check_time(tid, deadline)?;
                 let stop = self.seize(tid)?;
                 self.threads.insert(tid, stop);
             }
-            if lets_go() {
-                return Err(StopError::Timeout(None, Duration::ZERO, 0));
-            }
-            // Not before: a thread that takes a processor so soon finds threads in the middle of what they do that sleep a moment later. And
-            // not after: others get the processor as soon as the first thread stops.
-            self.held.get_or_insert_with(priority::raise_to_real_time);
-            self.begun.get_or_insert_with(Instant::now);
             for &tid in &fresh {
+                self.check_time(tid, deadline)?;
                 self.interrupt(tid);
             }
             for &tid in &fresh {
-                self.await_stop(tid)?;
+                self.await_stop(tid, deadline)?;
             }
         }
         match self.choice {
@@ -374,22 +389,19 @@ impl Tracer {
         }
     }
 
-    fn await_stop(&mut self, tid: u32) -> Result<(), StopError> {
+    fn await_stop(&mut self, tid: u32, deadline: Instant) -> Result<(), StopError> {
         let asked = Instant::now();
         let mut nap = Duration::from_micros(20);
         while self.threads.get(&tid) == Some(&ThreadStop::Running) {
             let stop = poll_stop(tid);
             if stop != ThreadStop::Running {
                 self.threads.insert(tid, stop);
+            }
+            self.check_time(tid, deadline)?;
+            if stop != ThreadStop::Running {
                 break;
             }
-            let now = Instant::now();
-            if now >= self.deadline || lets_go() {
-                let thread = thread_state(self.pid, tid);
-                let thread = thread.map(|(name, state)| (tid, name, state));
-                return Err(StopError::Timeout(thread, Duration::ZERO, 0));
-            }
-            if now.duration_since(asked) < SPIN_LIMIT {
+            if asked.elapsed() < SPIN_LIMIT {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(nap);
@@ -397,6 +409,15 @@ impl Tracer {
             }
         }
         Ok(())
+    }
+
+    /// An error with the thread if the time is over, or nothing may be paused any more.
+    fn check_time(&self, tid: u32, deadline: Instant) -> Result<(), StopError> {
+        if Instant::now() < deadline && !lets_go() {
+            return Ok(());
+        }
+        let thread = thread_state(self.pid, tid).map(|(name, state)| (tid, name, state));
+        Err(StopError::Timeout(thread, Duration::ZERO, 0))
     }
 
     /// Releases the threads that stopped. The kernel releases the others when this thread exits.
