@@ -6,6 +6,7 @@ mod files;
 mod gentle;
 mod logged_runs;
 mod quiet;
+mod quota;
 mod refusals;
 mod signals;
 mod threads;

@@ -1,4 +1,4 @@
-//! A control group with a limit of memory, for the processes of a test.
+//! A control group with a limit of memory or of processor time, for the processes of a test.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,21 +7,43 @@ use std::path::PathBuf;
 pub struct ControlGroup(PathBuf);
 
 impl ControlGroup {
-    /// A new one with this limit; `name` is of one test.
+    /// A new one with this limit of memory; `name` is of one test.
     ///
     /// # Errors
     /// Why there is none: a reason for [`skip!`](crate::skip).
     pub fn limited(name: &str, bytes: u64) -> Result<Self, String> {
-        let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(PathBuf::from);
+        let bytes = bytes.to_string();
+        Self::with(name, "memory", &[("memory.limit_in_bytes", &bytes)], &[("memory.max", &bytes)])
+    }
+
+    /// A new one with this processor time in each period, in microseconds; `name` is of one test.
+    ///
+    /// # Errors
+    /// As [`limited`](Self::limited).
+    pub fn with_quota(name: &str, time: u32, period: u32) -> Result<Self, String> {
+        let one = [("cpu.cfs_period_us", &*period.to_string()), ("cpu.cfs_quota_us", &*time.to_string())];
+        Self::with(name, "cpu", &one, &[("cpu.max", &format!("{time} {period}"))])
+    }
+
+    /// A new group below that of `controller`, with the values of version 1 or of version 2.
+    fn with(
+        name: &str,
+        controller: &str,
+        one: &[(&str, &str)],
+        two: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let mounts = [format!("/sys/fs/cgroup/{controller}"), "/sys/fs/cgroup".to_owned()].map(PathBuf::from);
         let mount = mounts.into_iter().find(|mount| mount.join("cgroup.procs").exists());
         let path = mount
-            .ok_or("no memory control groups here")?
+            .ok_or_else(|| format!("no control groups of {controller} here"))?
             .join(format!("memtools-{name}-{}", std::process::id()));
         let refused = |error| format!("a control group cannot be made: {error}");
         fs::create_dir(&path).map_err(refused)?;
         let group = Self(path);
-        let limit = |file: &str| fs::write(group.file(file), bytes.to_string());
-        limit("memory.limit_in_bytes").or_else(|_| limit("memory.max")).map_err(refused)?;
+        let set = |values: &[(&str, &str)]| {
+            values.iter().try_for_each(|(file, value)| fs::write(group.file(file), value))
+        };
+        set(one).or_else(|_| set(two)).map_err(refused)?;
         Ok(group)
     }
 

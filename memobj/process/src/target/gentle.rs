@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::attached::{StopLimits, Target};
 use super::copy_source::{Copied, CopyError, CopySource};
+use super::cpu_quota::RestOfQuota;
 use super::frozen_process::{CopyInfo, FrozenProcess};
 use super::page_map::PageMap;
 use super::ptrace::{Choice, PtraceStop, StopError};
@@ -156,6 +157,8 @@ impl Target {
         self.refresh()?;
         let mut copy_time = self.make_room(buffer)?.pause;
         let fits = limits.pause.is_none_or(|longest| Self::has_time(copy_time, longest));
+        let mut quota = limits.pause.map(|_| RestOfQuota::all());
+        let mut renewals = 0;
         let mut last_begin = Instant::now() + SLEEP_LIMIT + copy_time;
         let (mut wakers, mut wait) = (Wakers::default(), FIRST_WAIT);
         let mut attempts = 0;
@@ -168,6 +171,16 @@ impl Target {
             let left = limits.pause.map(|longest| longest.saturating_sub(pauses.total));
             if left.is_some_and(|left| left < copy_time) {
                 break;
+            }
+            // The looks and the pauses before have used a part of it.
+            let used_up = quota.as_mut().filter(|quota| !quota.fits(copy_time));
+            if let (Moment::Stop(_), Some(quota)) = (&moment, used_up) {
+                if renewals == MAX_PAUSES {
+                    break;
+                }
+                renewals += 1;
+                last_begin += quota.renew();
+                continue;
             }
             let limits = StopLimits { stop: limits.stop.min(AWAKE_STOP_LIMIT), pause: left, ..limits };
             match self.copy_gently(&moment, buffer, limits, &mut is_consistent, &mut pauses)? {
