@@ -235,7 +235,7 @@ fn run_tracer(
     report: &Sender<Result<Stopped, StopError>>,
     released: &Receiver<()>,
 ) -> Release {
-    let _raised = priority::raise();
+    priority::raise().keep();
     let mut tracer = Tracer { pid, choice, limits: (limit, longest), held: None, threads: BTreeMap::new() };
     // In this order: either we see that nothing may be paused, or are waited for.
     TRACING.fetch_add(1, Ordering::SeqCst);
@@ -261,7 +261,9 @@ fn run_tracer(
     }
     tracer.release();
     let at = Instant::now();
-    drop(tracer);
+    if let Some(held) = tracer.held.take() {
+        held.end();
+    }
     TRACING.fetch_sub(1, Ordering::SeqCst);
     if let Err(error) = outcome {
         // Reported late, so that the time of the pause is known.
@@ -286,9 +288,8 @@ struct Tracer {
 /// The time in which threads may be paused.
 struct Held {
     begun: Instant,
-    _watched: Watched,
-    /// Ends last, so that the watchdog hears of the release at once.
-    _raised: Raised,
+    watched: Watched,
+    raised: Raised,
 }
 
 impl Held {
@@ -296,7 +297,13 @@ impl Held {
     fn begin(pid: u32, longest: Option<Duration>) -> Result<Self, StopError> {
         let raised = priority::raise_to_real_time();
         let watched = Watched::begin(pid, longest).map_err(StopError::NoWatchdog)?;
-        Ok(Self { begun: Instant::now(), _watched: watched, _raised: raised })
+        Ok(Self { begun: Instant::now(), watched, raised })
+    }
+
+    /// The end of the watch. The thread keeps its priority until it ends, because the kernel then releases threads that stopped too late.
+    fn end(self) {
+        self.raised.keep();
+        drop(self.watched);
     }
 }
 
@@ -420,12 +427,13 @@ impl Tracer {
         Err(StopError::Timeout(thread, Duration::ZERO, 0))
     }
 
-    /// Releases the threads that stopped. The kernel releases the others when this thread exits.
+    /// Releases the threads that stopped, also after their time. The kernel releases the others when this thread exits.
     fn release(&mut self) {
-        for (&tid, stop) in &self.threads {
+        for (&tid, &stop) in &self.threads {
+            let stop = if stop == ThreadStop::Running { poll_stop(tid) } else { stop };
             let signal = match stop {
                 ThreadStop::Stopped => None,
-                ThreadStop::Signalled(signal) => Some(*signal),
+                ThreadStop::Signalled(signal) => Some(signal),
                 ThreadStop::LeftAlone
                 | ThreadStop::Running
                 | ThreadStop::SignalledRealTime
