@@ -1,5 +1,6 @@
 //! Under a processor quota of its own, memobj could lose its processor in the middle of a pause.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::started;
@@ -14,7 +15,8 @@ const RUNNING: &str =
 /// The record of a census by memobj, in a control group if there is one.
 fn census(pid: u32, group: Option<&Path>) -> serde_json::Value {
     let script = "[ -z \"$0\" ] || echo $$ > \"$0\"; exec \"$@\"";
-    let tool = Tool::new("sh").args(["-c", script]).arg(group.map_or("".as_ref(), Path::as_os_str));
+    let group = group.map_or_else(OsString::new, |group| group.as_os_str().to_owned());
+    let tool = Tool::new("sh").args(["-c", script]).arg(group);
     let tool = tool.arg(bin("memobj")).arg("-p").arg(pid.to_string()).args(["--max-pause", "60s"]);
     tool.limit(PATIENCE).run().expect_code(0).records()[0].clone()
 }

@@ -13,7 +13,12 @@ impl ControlGroup {
     /// Why there is none: a reason for [`skip!`](crate::skip).
     pub fn limited(name: &str, bytes: u64) -> Result<Self, String> {
         let bytes = bytes.to_string();
-        Self::with(name, "memory", &[("memory.limit_in_bytes", &bytes)], &[("memory.max", &bytes)])
+        Self::with(
+            name,
+            "memory",
+            &[("memory.limit_in_bytes", bytes.as_str())],
+            &[("memory.max", bytes.as_str())],
+        )
     }
 
     /// A new one with this processor time in each period, in microseconds; `name` is of one test.
@@ -21,8 +26,10 @@ impl ControlGroup {
     /// # Errors
     /// As [`limited`](Self::limited).
     pub fn with_quota(name: &str, time: u32, period: u32) -> Result<Self, String> {
-        let one = [("cpu.cfs_period_us", &*period.to_string()), ("cpu.cfs_quota_us", &*time.to_string())];
-        Self::with(name, "cpu", &one, &[("cpu.max", &format!("{time} {period}"))])
+        let both = format!("{time} {period}");
+        let (time, period) = (time.to_string(), period.to_string());
+        let one = [("cpu.cfs_period_us", period.as_str()), ("cpu.cfs_quota_us", time.as_str())];
+        Self::with(name, "cpu", &one, &[("cpu.max", both.as_str())])
     }
 
     /// A new group below that of `controller`, with the values of version 1 or of version 2.
