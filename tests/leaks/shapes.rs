@@ -95,6 +95,7 @@ pub const NEEDS: &[(&str, &str)] = &[
     ("timers", "asyncio"),
     ("swept_by_task", "asyncio"),
     ("native_each", "zlib"),
+    ("native_garbage", "zlib"),
 ];
 
 /// Those that are looked at with every interpreter.
@@ -200,6 +201,7 @@ pub const ALL: &[Shape] = &[
     steady("written_late"),
     steady("first_written_late"),
     steady("below_limit_of_owner"),
+    steady("native_garbage"),
     steady("same_in_ring"),
     steady("slowing_down"),
     steady("imports"),

@@ -106,6 +106,8 @@ pub struct LeakTracker {
     switches: ThreadSwitches,
     descriptors: DescriptorHistory,
     first_account: Option<Account>,
+    /// Memory outside Python objects that is in use, in each census.
+    foreign_in_use: Vec<Option<u64>>,
     report: LeaksRecord,
     watchable: Watchable,
     additions: AdditionWatch,
@@ -268,6 +270,7 @@ impl LeakTracker {
         graph.types().iter().for_each(|counted| total.merge(&counted.counts.heap));
         self.totals.push(total);
         self.rss.push(context.rss_bytes);
+        self.foreign_in_use.push(context.account.map(native::foreign_in_use));
         self.threads.push(graph.threads().len() as u64);
         self.report.censuses = self.moments.len() as u64;
         self.report.totals_by_census = self.totals_by_census();
@@ -326,6 +329,7 @@ impl LeakTracker {
             switches: self.switches.clone(),
             descriptors: self.descriptors.clone(),
             first_account: self.first_account.clone(),
+            foreign_in_use: self.foreign_in_use.clone(),
             report: self.report.clone(),
             watchable: self.watchable.clone(),
             additions: AdditionWatch::default(),
@@ -374,8 +378,9 @@ impl LeakTracker {
             tested: self.history.changed(),
         };
         let mut found = finder.find(names)?;
-        let account = self.first_account.as_ref();
-        let mut memory = native::growth(&self.moments, &self.rss, &self.totals, account, context.account);
+        let accounts = (self.first_account.as_ref(), context.account);
+        let mut memory =
+            native::growth(&self.moments, &self.rss, &self.totals, &self.foreign_in_use, accounts);
         let (first, last) = self.totals.first().copied().zip(self.totals.last().copied()).unwrap_or_default();
         if let Some(memory) = &mut memory {
             let all_frames = context.unread_frames_of.is_empty();

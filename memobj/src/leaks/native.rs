@@ -29,6 +29,9 @@ const MAX_ROWS: usize = 10;
 const MIN_FOREIGN: f64 = 0.5;
 /// The least share of the resident set that free memory of allocators must be, to count.
 const MIN_FREE: f64 = 0.25;
+/// The least growth of garbage that counts, in objects, and the most native memory that each may keep.
+const MIN_GARBAGE: u64 = 8;
+const MAX_NATIVE_EACH: u64 = 512 << 10;
 /// The least native memory that an object keeps, if it keeps any worth a line.
 const MIN_NATIVE_EACH: u64 = 256;
 /// More bytes than the data of Python's program or library has. Those of an extension module are farther from it: the code is between them.
@@ -44,14 +47,18 @@ pub(super) fn growth(
     moments: &[f64],
     rss: &[Option<u64>],
     totals: &[ObjectCount],
-    first: Option<&Account>,
-    last: Option<&Account>,
+    in_use: &[Option<u64>],
+    (first, last): (Option<&Account>, Option<&Account>),
 ) -> Option<MemoryGrowth> {
     let trends = Trends::new(moments);
     let rss: Vec<u64> = rss.iter().copied().collect::<Option<_>>()?;
     let trend = trends.trend(&rss).filter(|trend| trend.net >= MIN_BYTES && trends.is_rise(trend))?;
     let bytes: Vec<u64> = totals.iter().map(|total| total.bytes).collect();
     let objects = trends.trend(&bytes).map_or(0.0, |trend| trend.per_second.max(0.0));
+    // The resident set stays as large as it once was, so it rises where memory is in use at times only.
+    let in_use: Option<Vec<u64>> = in_use.iter().copied().collect();
+    let in_use = in_use.and_then(|in_use| trends.trend(&in_use));
+    let stays_in_use = in_use.is_none_or(|trend| trends.is_significant(&trend));
     let rows = match (first, last) {
         (Some(first), Some(last)) => rows(first, last),
         _ => Vec::new(),
@@ -62,8 +69,9 @@ pub(super) fn growth(
         confidence_ratio: (1.0 - trend.chance) * trend.straight,
         is_leak: match (first, last) {
             (Some(first), Some(last)) => {
-                let foreign = foreign_growth(first, last);
-                foreign >= MIN_BYTES && foreign >= trend.net * MIN_FOREIGN
+                let (used, free) = foreign_growth(first, last);
+                let is_much = |bytes: f64| bytes >= MIN_BYTES && bytes >= trend.net * MIN_FOREIGN;
+                is_much(used) && stays_in_use || free > 0.0 && is_much(used + free)
             }
             // Objects need blocks larger than they are, and tables that grow in steps.
             _ => trend.per_second > objects * 2.0,
@@ -117,6 +125,9 @@ impl LeakFinder<'_, '_> {
         // Where leaks explain most of the growth, the rest is room of allocators, or a copy that was just being made.
         let growth = memory.bytes_per_minute / MINUTE * seconds;
         memory.is_leak &= explained == 0 && memory.explained_bytes as f64 <= growth * (1.0 - MIN_FOREIGN);
+        // What waits for the collector goes with it.
+        let garbage = self.native_garbage();
+        memory.is_leak &= garbage < MIN_GARBAGE || native > garbage.saturating_mul(MAX_NATIVE_EACH);
         if memory.is_leak {
             memory.suspects = self.suspects(std::iter::empty());
         }
@@ -133,6 +144,33 @@ impl LeakFinder<'_, '_> {
         })
     }
 
+    /// By how many the objects grew that may keep memory of C code and will be freed by the collector.
+    fn native_garbage(&self) -> u64 {
+        let rows = self.history.rows().filter(|((place, of), _)| {
+            self.cause(*place).is_none() && self.index_of(*of).is_some_and(|of| self.keeps_native(of))
+        });
+        let (first, last) = rows.fold((0_u64, 0_u64), |(first, last), (_, row)| {
+            let sum = |sum: u64, value: Option<&u64>| sum.saturating_add(value.copied().unwrap_or(0));
+            (sum(first, row.objects.first()), sum(last, row.objects.last()))
+        });
+        last.saturating_sub(first)
+    }
+
+    /// Whether objects of a type may keep memory of C code.
+    fn keeps_native(&self, of: TypeIndex) -> bool {
+        let own = self.python_data();
+        // Types of C or Rust that name no module seem to be builtins.
+        let is_foreign = |of: &Type| of.class.is_none() && !own.contains(&of.at);
+        let of = self.holders.graph().type_at(of).filter(|of| of.kind.is_none() && !of.is_metatype());
+        of.is_some_and(|of| {
+            if of.module == "builtins" {
+                return is_foreign(of);
+            }
+            let is_known = NATIVE_MODULES.contains(&&*of.module) || !self.holders.is_standard(&of.module);
+            of.c_size > if of.class.is_none() { HEAD } else { PLAIN_OBJECT } && is_known
+        })
+    }
+
     /// For each leak the most frequent type of its new objects that may keep memory of C code, and how many there are; `None` for a side
     /// effect.
     fn native_owners(&self, found: &[Candidate]) -> Vec<Option<(TypeIndex, u64)>> {
@@ -144,39 +182,35 @@ impl LeakFinder<'_, '_> {
                 *counts.entry(graph.type_index(node)).or_default() += 1;
             }
         }
-        let own = self.python_data();
-        // Types of C or Rust that name no module seem to be builtins.
-        let is_foreign = |of: &Type| of.class.is_none() && !own.contains(&of.at);
-        let keeps = |of: TypeIndex| {
-            graph.type_at(of).filter(|of| of.kind.is_none() && !of.is_metatype()).is_some_and(|of| {
-                if of.module == "builtins" {
-                    return is_foreign(of);
-                }
-                let is_known = NATIVE_MODULES.contains(&&*of.module) || !self.holders.is_standard(&of.module);
-                of.c_size > if of.class.is_none() { HEAD } else { PLAIN_OBJECT } && is_known
-            })
-        };
         let most = |(candidate, counts): (&Candidate, BTreeMap<TypeIndex, u64>)| {
             let counts = counts.into_iter().filter(|_| candidate.leak.side_effect_of.is_none());
             // One that has little more than a head may be a number: numpy's scalars are.
             let is_large = |of: TypeIndex| graph.type_at(of).is_some_and(|of| of.c_size > PLAIN_OBJECT);
-            counts.filter(|&(of, _)| keeps(of)).max_by_key(|&(of, count)| (is_large(of), count))
+            counts.filter(|&(of, _)| self.keeps_native(of)).max_by_key(|&(of, count)| (is_large(of), count))
         };
         found.iter().zip(counts).map(most).collect()
     }
 }
 
-/// By how many resident bytes the memory outside Python objects and their blocks grew. Free memory that an allocator keeps is bounded by
-/// what was once in use: its growth counts if it is a large part of the resident set.
-fn foreign_growth(first: &Account, last: &Account) -> f64 {
-    let sum = |account: &Account, wanted: fn(MemoryKind) -> bool| -> f64 {
-        let rows = account.rows.iter().filter(|row| wanted(row.kind));
-        rows.map(|row| row.resident_bytes() as f64).sum()
-    };
-    let growth = |wanted| sum(last, wanted) - sum(first, wanted);
-    let used = growth(|kind| kind != MemoryKind::PythonObjects && !is_free(kind));
-    let is_much_free = sum(last, is_free) >= last.rss_bytes as f64 * MIN_FREE;
-    if is_much_free { used + growth(is_free) } else { used }
+/// By how many resident bytes the memory outside Python objects and their blocks grew: what is in use, and what is free. Free memory that an
+/// allocator keeps is bounded by what was once in use: its growth counts if it is a large part of the resident set.
+fn foreign_growth(first: &Account, last: &Account) -> (f64, f64) {
+    let growth = |wanted| resident(last, wanted) as f64 - resident(first, wanted) as f64;
+    let is_much_free = resident(last, is_free) as f64 >= last.rss_bytes as f64 * MIN_FREE;
+    (growth(is_in_use), if is_much_free { growth(is_free) } else { 0.0 })
+}
+
+/// The resident bytes outside Python objects and their blocks that are in use.
+pub(super) fn foreign_in_use(account: &Account) -> u64 {
+    resident(account, is_in_use)
+}
+
+fn resident(account: &Account, wanted: fn(MemoryKind) -> bool) -> u64 {
+    account.rows.iter().filter(|row| wanted(row.kind)).map(MemoryRow::resident_bytes).sum()
+}
+
+fn is_in_use(kind: MemoryKind) -> bool {
+    kind != MemoryKind::PythonObjects && !is_free(kind)
 }
 
 /// Whether memory is kept by Python's allocator or malloc, and not in use.
@@ -233,12 +267,13 @@ mod tests {
     fn little_free_memory_is_no_growth() {
         use MemoryKind::{NativeFree, NativeTop, NativeUsed, PythonObjects};
         let growth = |first: &[(MemoryKind, u64)], last: &[(MemoryKind, u64)]| {
-            foreign_growth(&account(first), &account(last)) / MIB as f64
+            let (used, free) = foreign_growth(&account(first), &account(last));
+            (used / MIB as f64, free / MIB as f64)
         };
         let first = [(PythonObjects, 40), (NativeUsed, 3), (NativeFree, 0), (NativeTop, 1)];
         let warm = [(PythonObjects, 41), (NativeUsed, 4), (NativeFree, 3), (NativeTop, 2)];
-        assert_eq!(growth(&first, &warm), 1.0);
+        assert_eq!(growth(&first, &warm), (1.0, 0.0));
         let fragmented = [(PythonObjects, 41), (NativeUsed, 4), (NativeFree, 30), (NativeTop, 2)];
-        assert_eq!(growth(&first, &fragmented), 32.0);
+        assert_eq!(growth(&first, &fragmented), (1.0, 31.0));
     }
 }

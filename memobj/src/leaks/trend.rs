@@ -65,7 +65,8 @@ impl Trends {
         trend.course == Course::SlowsDown && self.is_significant(trend)
     }
 
-    fn is_significant(&self, trend: &Trend) -> bool {
+    /// Whether a trend is a significant rise, however it ends.
+    pub fn is_significant(&self, trend: &Trend) -> bool {
         self.moments.len() < 4 || trend.chance <= MAX_CHANCE
     }
 

@@ -150,6 +150,13 @@ def native_each(n):
         packers[n] = Packer(n)
 
 
+def native_garbage(n):
+    """The collector counts objects, so it comes late for what is large outside of them."""
+    if n % 10 == 0:
+        packer = Packer(n)
+        packer.me = packer
+
+
 def closures(n):
     payload = "c" * 60 + str(n)
 
