@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use common::record::Liveness;
 use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
 use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
@@ -123,31 +124,42 @@ impl LeakFinder<'_, '_> {
         self.mark_twins(found);
     }
 
-    /// Marks what lists the entries of another leak by weak references, which hold nothing.
+    /// Marks what lists the entries of another leak by weak references, which hold nothing. What has objects of a class, or functions, is no
+    /// mere list.
     fn mark_registers<M: Memory>(&self, names: &NameReader<'_, '_, M>, found: &mut [Candidate]) {
         let graph = self.holders.graph();
         let referred = names.python().layout.weakref_object.wr_object;
+        let is_weak =
+            |node: NodeId| graph.type_of(node).and_then(|of| of.kind) == Some(Builtin::WeakReference);
+        let is_plain = |&node: &NodeId| {
+            let is_value =
+                |of: &Type| of.class.is_none() && of.kind.is_some_and(|kind| kind != Builtin::Function);
+            is_weak(node) || graph.type_of(node).is_some_and(is_value)
+        };
         let referent = |node: NodeId| {
-            let kind = graph.type_of(node).and_then(|of| of.kind);
-            let at = graph.address(node).filter(|_| kind == Some(Builtin::WeakReference))?;
+            let at = graph.address(node).filter(|_| is_weak(node))?;
             graph.node(names.objects().read_pointer(at, referred)?)
         };
-        let causes: Vec<(Arc<str>, Vec<NameId>)> = (found.iter())
-            .filter(|candidate| candidate.leak.side_effect_of.is_none())
-            .map(|candidate| (Arc::clone(&candidate.leak.holder), candidate.places.clone()))
-            .collect();
-        for other in found.iter_mut().filter(|other| other.leak.side_effect_of.is_none()) {
-            let lists = |places: &[NameId]| {
-                let listing = other.items.iter().filter(|&&item| {
-                    let mut below = self.new_below(item).into_iter().filter_map(referent);
-                    below.any(|to| self.generations.first_seen(to) > 0 && self.is_in(to, places))
-                });
-                // Of a dict, the items are keys and values: half of them may be no references.
-                let listing = listing.count();
-                listing > 0 && listing * 3 >= other.items.len()
+        let lists = |other: &Candidate, main: &Candidate| {
+            let is_entry = |to: NodeId| self.generations.first_seen(to) > 0 && self.is_in(to, &main.places);
+            let listing = other.items.iter().filter(|&&item| {
+                let below = self.new_below(item);
+                below.iter().all(is_plain) && below.into_iter().filter_map(referent).any(is_entry)
+            });
+            // Of a dict, the items are keys and values: half of them may be no references.
+            let listing = listing.count();
+            listing > 0 && listing * 3 >= other.items.len()
+        };
+        for number in 0..found.len() {
+            let Some(other) = found.get(number).filter(|other| other.leak.side_effect_of.is_none()) else {
+                continue;
             };
-            let cause = causes.iter().find(|(holder, places)| *holder != other.leak.holder && lists(places));
-            other.leak.side_effect_of = cause.map(|(holder, _)| Arc::clone(holder));
+            let mut causes = found.iter().filter(|main| main.leak.side_effect_of.is_none());
+            let cause = causes.find(|main| main.leak.holder != other.leak.holder && lists(other, main));
+            let cause = cause.map(|main| Arc::clone(&main.leak.holder));
+            if let Some(other) = found.get_mut(number) {
+                other.leak.side_effect_of = cause;
+            }
         }
     }
 
