@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use common::record::{AddingLine, Additions, CodeLine};
 use memobj_cpython::runtime::bytecode::{Bytecode, Instruction};
 use memobj_cpython::runtime::detect::DetectedPython;
+use memobj_cpython::runtime::running_frames::RunningFrames;
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::memory::Memory;
@@ -58,7 +59,15 @@ struct SeenAdditions {
 struct Addition {
     likely: Option<(Instruction, CodeLine)>,
     is_backed: bool,
-    frames: Option<Vec<CodeLine>>,
+    calls: Option<Calls>,
+}
+
+/// The lines of an addition's frames, the innermost first.
+#[derive(Debug, Clone)]
+struct Calls {
+    lines: Vec<CodeLine>,
+    /// Whether these are all.
+    is_whole: bool,
 }
 
 /// Writes to one count.
@@ -110,6 +119,7 @@ impl AdditionWatch {
         let mut listed = begun;
         while waits(&watched) && begun.elapsed() < limit && goes_on() {
             if listed.elapsed() >= SLEEP_SLICE {
+                reader.find_threads();
                 watched.iter_mut().for_each(|count| count.watch_new_threads(&target.info().name));
                 listed = Instant::now();
             }
@@ -186,12 +196,15 @@ impl WatchedCount {
         let is_one = hits.len() == 1 || first.is_some() && hits.iter().all(|hit| hit.likely == first);
         if added > 0 && is_one {
             let line = |at: Instruction| reader.line(at);
-            let lines = |frames: Vec<Instruction>| frames.into_iter().map_while(line).collect();
+            let lines = |running: RunningFrames| {
+                let lines: Vec<CodeLine> = running.frames.into_iter().map_while(line).collect();
+                (!lines.is_empty()).then_some(Calls { lines, is_whole: running.is_whole })
+            };
             let additions = hits.into_iter().take(usize::try_from(added).unwrap_or(usize::MAX));
             self.seen.additions.extend(additions.map(|hit| Addition {
                 likely: hit.likely.and_then(|at| Some((at, line(at)?))),
                 is_backed: hit.is_backed,
-                frames: hit.frames.map(lines).filter(|frames: &Vec<CodeLine>| !frames.is_empty()),
+                calls: hit.frames.and_then(lines),
             }));
         }
         if self.seen.additions.len() >= ENOUGH {
@@ -202,11 +215,11 @@ impl WatchedCount {
 
 impl SeenAdditions {
     fn report(&self) -> Additions {
-        let mut by_line: BTreeMap<CodeLine, (u64, Vec<Vec<CodeLine>>)> = BTreeMap::new();
+        let mut by_line: BTreeMap<CodeLine, (u64, Vec<Calls>)> = BTreeMap::new();
         for addition in &self.additions {
-            let confirmed = addition.frames.as_ref();
+            let confirmed = addition.calls.as_ref();
             let line = confirmed
-                .and_then(|frames| frames.first())
+                .and_then(|calls| calls.lines.first())
                 .or(addition.likely.as_ref().map(|(_, line)| line));
             let Some(line) = line else { continue };
             let (count, chains) = by_line.entry(line.clone()).or_default();
@@ -220,7 +233,9 @@ impl SeenAdditions {
                 // A hit without a word of its own function is taken for one of its caller: nearly all hits must agree.
                 let is_most = seen.saturating_sub(count).saturating_mul(RARE) <= seen;
                 let is_certain = !chains.is_empty() && count > 1 && is_most;
-                let calls = most_common(chains.into_iter()).filter(|_| is_certain);
+                let has_whole = chains.iter().any(|calls| calls.is_whole);
+                let chains = chains.into_iter().filter(|calls| calls.is_whole || !has_whole);
+                let calls = most_common(chains.map(|calls| calls.lines)).filter(|_| is_certain);
                 let frames = calls.unwrap_or_else(|| vec![line]);
                 AddingLine { count, is_certain, frames }
             })

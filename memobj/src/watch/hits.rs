@@ -12,11 +12,14 @@ use common::record::CodeLine;
 use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::layout::encoding::NextInstruction;
 use memobj_cpython::object::Objects;
+use memobj_cpython::runtime::ThreadState;
 use memobj_cpython::runtime::bytecode::{
     Bytecode, Candidates, Instruction, read_frame_pointer, read_frame_stack, read_frames, read_free_stack,
+    suspends,
 };
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::runtime::frame::read_frame_instruction;
+use memobj_cpython::runtime::running_frames::{RunningFrames, read_running_frames};
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::memory::Memory;
@@ -46,13 +49,13 @@ pub struct Hit {
     /// Whether its function is the innermost one that they point to.
     pub is_backed: bool,
     /// The frames of the thread, if the innermost one was still at an instruction that they point to.
-    pub frames: Option<Vec<Instruction>>,
+    pub frames: Option<RunningFrames>,
 }
 
 impl Hit {
     /// The instruction, as far as it is known.
     pub fn instruction(&self) -> Option<Instruction> {
-        self.frames.as_ref().and_then(|frames| frames.first().copied()).or(self.likely)
+        self.frames.as_ref().and_then(|running| running.frames.first().copied()).or(self.likely)
     }
 }
 
@@ -61,10 +64,7 @@ pub struct HitReader<'a> {
     objects: Objects<'a>,
     python: &'a DetectedPython,
     bytecode: &'a Bytecode,
-    /// Thread states.
-    threads: Vec<Addr>,
-    /// Where the frames of the threads are, since 3.11.
-    stacks: Vec<Range<u64>>,
+    threads: Vec<PythonThread>,
     /// Instructions that were seen to call Python functions.
     callers: BTreeSet<Instruction>,
     hits: u64,
@@ -79,19 +79,21 @@ pub fn count_address<M: Memory>(names: &mut NameReader<'_, '_, M>, container: Ad
     }
 }
 
+/// A thread that runs Python.
+struct PythonThread {
+    state: Addr,
+    /// Its number in the process's namespace.
+    native_id: Option<u64>,
+    /// Where its frames are, since 3.11.
+    stack: Option<Range<u64>>,
+}
+
 impl<'a> HitReader<'a> {
     /// Prepares for hits in a process.
     pub fn new(target: &'a Target, python: &'a DetectedPython, bytecode: &'a Bytecode) -> Self {
         let objects = Objects::new(target.memory(), &python.layout);
-        let mut reader = Self {
-            objects,
-            python,
-            bytecode,
-            threads: Vec::new(),
-            stacks: Vec::new(),
-            callers: BTreeSet::new(),
-            hits: 0,
-        };
+        let mut reader =
+            Self { objects, python, bytecode, threads: Vec::new(), callers: BTreeSet::new(), hits: 0 };
         reader.find_threads();
         reader
     }
@@ -101,9 +103,12 @@ impl<'a> HitReader<'a> {
         // What cannot be read at the moment may be read the next time.
         let Ok(runtime) = self.python.read_running(self.objects.memory) else { return };
         let threads = runtime.interpreters.iter().flat_map(|interpreter| &interpreter.threads);
-        self.threads = threads.map(|thread| thread.at).collect();
-        let stacks = self.threads.iter().filter_map(|&thread| read_frame_stack(self.objects, thread));
-        self.stacks = stacks.collect();
+        let read = |thread: &ThreadState| PythonThread {
+            state: thread.at,
+            native_id: thread.native_id,
+            stack: read_frame_stack(self.objects, thread.at),
+        };
+        self.threads = threads.map(read).collect();
     }
 
     /// The count at `at`.
@@ -113,9 +118,11 @@ impl<'a> HitReader<'a> {
 
     /// What can be known of a write.
     pub fn read(&mut self, hit: &WriteHit) -> Hit {
+        // First, because they change.
+        let running = self.running_frames(hit.thread);
         let words: Vec<u64> = hit.registers.iter().chain(&hit.stack).copied().collect();
         let candidates = self.bytecode.candidates(self.objects, &words);
-        let frames = self.frames_at(&words, &candidates);
+        let frames = self.confirmed(running, &words, &candidates);
         // Functions of debug builds leave much more on the stack.
         let is_clean = !self.python.build.debug;
         let encodings = &self.python.layout.encodings;
@@ -134,8 +141,8 @@ impl<'a> HitReader<'a> {
         {
             return;
         }
-        for &thread in self.threads.iter().take(MAX_THREADS) {
-            let callers = read_frames(self.objects, thread, MAX_FRAMES);
+        for thread in self.threads.iter().take(MAX_THREADS) {
+            let callers = read_frames(self.objects, thread.state, MAX_FRAMES);
             self.callers.extend(callers.into_iter().skip(1));
         }
     }
@@ -151,12 +158,14 @@ impl<'a> HitReader<'a> {
     /// Whether the words name no frame above that of an instruction. The loop has a pointer to the frame that runs, while pointers to
     /// instructions may be left over. A frame that has ended still shows where it was, until another one comes in its place.
     fn is_innermost(&self, words: &[u64], at: Instruction) -> bool {
-        if self.stacks.is_empty() {
+        let stacks: Vec<&Range<u64>> =
+            self.threads.iter().filter_map(|thread| thread.stack.as_ref()).collect();
+        if stacks.is_empty() {
             return true;
         }
         let is_pointer = |word: &u64| word.is_multiple_of(8) && *word > 0xffff;
         let code_of = |frame: Addr| self.bytecode.code_at(read_frame_pointer(self.objects, frame)?);
-        let is_on_stack = |word: u64| self.stacks.iter().any(|stack| stack.contains(&word));
+        let is_on_stack = |word: u64| stacks.iter().any(|stack| stack.contains(&word));
         let words = words.iter().take(FRAME_WORDS).copied().filter(is_pointer);
         let frames: Vec<(u64, Addr)> = words
             .filter_map(|word| {
@@ -172,21 +181,35 @@ impl<'a> HitReader<'a> {
         [highest, nearest].into_iter().flatten().any(|&(_, code)| code == at.code)
     }
 
-    /// The frames of the only thread that they confirm, if it stayed where it was while they were read.
-    fn frames_at(&self, words: &[u64], candidates: &Candidates) -> Option<Vec<Instruction>> {
-        let top = |thread: Addr| read_frames(self.objects, thread, 1).first().copied();
-        let mut confirmed = self.threads.iter().filter_map(|&thread| {
-            // Most threads are elsewhere, and every read takes time in which the callers may go.
-            top(thread).filter(|&frame| candidates.point_to(frame))?;
-            let all = read_frames(self.objects, thread, MAX_FRAMES);
+    /// The frames of the thread with this number, or of all if none is known to have it: in other namespaces it has another one. With each
+    /// the part of its stack of frames where those of functions that returned were.
+    fn running_frames(&self, thread: u32) -> Vec<(RunningFrames, Range<u64>)> {
+        let is_it = |known: &&PythonThread| known.native_id == Some(thread.into());
+        let read = |thread: &PythonThread| {
+            let running = read_running_frames(self.objects, thread.state, thread.stack.as_ref(), MAX_FRAMES)?;
+            Some((running, read_free_stack(self.objects, thread.state).unwrap_or_default()))
+        };
+        match self.threads.iter().find(is_it) {
+            Some(thread) => read(thread).into_iter().collect(),
+            None => self.threads.iter().filter_map(read).collect(),
+        }
+    }
+
+    /// The frames of the only thread that the words confirm.
+    fn confirmed(
+        &self,
+        running: Vec<(RunningFrames, Range<u64>)>,
+        words: &[u64],
+        candidates: &Candidates,
+    ) -> Option<RunningFrames> {
+        let mut found = running.into_iter().filter(|(running, above)| {
             // The loop has a pointer to the frame that runs. One above the current frame is of a function that has returned.
-            let above = read_free_stack(self.objects, thread).unwrap_or_default();
-            let is_innermost = !words.iter().any(|word| above.contains(word));
-            let stays = top(thread) == all.first().copied();
-            (candidates.confirm(&all) && is_innermost && stays).then_some(all)
+            let is_above = |word: &u64| above.contains(word);
+            let has_not_returned = |code: Addr| !above.is_empty() && !suspends(self.objects, code);
+            candidates.confirm(&running.frames, has_not_returned) && !words.iter().any(is_above)
         });
-        let found = confirmed.next()?;
-        confirmed.next().is_none().then_some(found)
+        let (only, _) = found.next()?;
+        found.next().is_none().then_some(only)
     }
 
     /// The line of an instruction.

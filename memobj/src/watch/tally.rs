@@ -123,7 +123,7 @@ impl Tally {
             }
         };
         let chain: Option<Vec<CodeLine>> =
-            hit.frames.as_ref().map(|frames| frames.iter().map_while(|&at| line_of(at)).collect());
+            hit.frames.as_ref().map(|running| running.frames.iter().map_while(|&at| line_of(at)).collect());
         let chain = chain.filter(|chain| !chain.is_empty());
         let innermost = match &chain {
             Some(chain) => chain.first().cloned(),
@@ -180,6 +180,8 @@ impl WritesByLine {
 #[cfg(test)]
 mod tests {
     use memobj_process::addr::Addr;
+
+    use memobj_cpython::runtime::running_frames::RunningFrames;
 
     use super::*;
 
@@ -240,7 +242,7 @@ mod tests {
     fn callers_are_those_of_most_hits() {
         let mut tally = Tally::default();
         for caller in [7, 8, 8] {
-            let frames = Some(vec![at(1), at(caller)]);
+            let frames = Some(RunningFrames { frames: vec![at(1), at(caller)], is_whole: true });
             tally.add(&[Hit { likely: None, is_backed: false, frames }], Some(1), Some(2), line);
         }
         let [report] = &tally.additions.report(|_| false)[..] else { panic!("{tally:?}") };

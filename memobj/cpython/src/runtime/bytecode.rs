@@ -135,11 +135,14 @@ impl Candidates {
     }
 
     /// Whether these frames, the innermost first, are those that the pointers are of. The innermost one is at an instruction that is pointed
-    /// to, and no pointer is of a function that does not run: after it returned, its caller would be taken for it.
+    /// to, and no pointer is of a function that may have returned: then its caller would be taken for it. Of code that `has_not_returned`
+    /// holds for, old pointers are permitted.
     #[must_use]
-    pub fn confirm(&self, frames: &[Instruction]) -> bool {
+    pub fn confirm(&self, frames: &[Instruction], has_not_returned: impl Fn(Addr) -> bool) -> bool {
         let runs = |pointer: &Pointer| frames.iter().any(|frame| pointer.code == Some(frame.code));
-        frames.first().is_some_and(|&frame| self.point_to(frame)) && self.0.iter().all(runs)
+        let is_old = |pointer: &Pointer| pointer.code.is_some_and(&has_not_returned);
+        frames.first().is_some_and(|&frame| self.point_to(frame))
+            && self.0.iter().all(|pointer| runs(pointer) || is_old(pointer))
     }
 
     /// The instruction that they most likely point to; `None` if there is none, or if several code objects share the bytecode. With
@@ -179,6 +182,15 @@ impl Candidates {
         };
         Some(Instruction { code: first.code?, offset })
     }
+}
+
+/// Whether the frames of some code are in objects of their own, which may outlive a call: those of generators and coroutines (`co_flags`,
+/// Include/cpython/code.h).
+#[must_use]
+pub fn suspends(objects: Objects<'_>, code: Addr) -> bool {
+    const SUSPENDING: u32 = 0x20 | 0x80 | 0x100 | 0x200;
+    let flags = objects.memory.read_u32(code.plus(objects.layout.code_object.co_flags.into()));
+    flags.map_or(true, |flags| flags & SUSPENDING != 0)
 }
 
 /// Whether the interpreter made the code object for itself (from 3.12 on, `_Py_MakeShimCode`, Objects/codeobject.c).
@@ -229,14 +241,17 @@ pub fn read_frames(objects: Objects<'_>, thread: Addr, limit: usize) -> Vec<Inst
     // Between frames of Python code there may be frames that C code puts there.
     for _ in 0..limit.saturating_mul(2) {
         let Some(at) = next.filter(|at| !at.is_null() && frames.len() < limit) else { break };
-        if runs_python(objects, at)
-            && let Some((code, Some(offset))) = read_frame_instruction(objects, at)
-        {
-            frames.push(Instruction { code, offset });
+        if runs_python(objects, at) {
+            frames.extend(read_instruction(objects, at));
         }
         next = previous_offset(layout).and_then(|offset| memory.read_pointer(at, offset).ok());
     }
     frames
+}
+
+pub(super) fn read_instruction(objects: Objects<'_>, frame: Addr) -> Option<Instruction> {
+    let (code, offset) = read_frame_instruction(objects, frame)?;
+    Some(Instruction { code, offset: offset? })
 }
 
 /// The chunk of memory that a thread's newest frames are in; `None` where frames are objects of their own (until 3.10).
@@ -266,7 +281,7 @@ pub fn read_free_stack(objects: Objects<'_>, thread: Addr) -> Option<Range<u64>>
 }
 
 /// Where a frame has the frame that called it.
-fn previous_offset(layout: &Layout) -> Option<u32> {
+pub(super) fn previous_offset(layout: &Layout) -> Option<u32> {
     match layout.encodings.frame_chain {
         FrameChain::PyFrame => Some(layout.frame_object.f_back),
         FrameChain::CFrame | FrameChain::Current => Some(layout.interpreter_frame.as_ref()?.previous),
@@ -361,11 +376,12 @@ mod tests {
         let frames = |code, offset| {
             [Instruction { code: Addr(code), offset }, Instruction { code: Addr(2), offset: 0 }]
         };
-        let confirms = |code, offset| candidates.confirm(&frames(code, offset));
+        let confirms = |code, offset| candidates.confirm(&frames(code, offset), |_| false);
         assert!(confirms(1, 8) && confirms(1, 10));
-        assert!(!confirms(1, 12) && !confirms(9, 8) && !candidates.confirm(&[]));
-        assert!(!candidates.confirm(&frames(1, 8)[..1]), "another function was pointed to");
+        assert!(!confirms(1, 12) && !confirms(9, 8) && !candidates.confirm(&[], |_| false));
+        assert!(!candidates.confirm(&frames(1, 8)[..1], |_| false), "another function was pointed to");
+        assert!(candidates.confirm(&frames(1, 8)[..1], |_| true), "which is known not to have run");
         let shared = bytecode().candidates(Objects::new(&memory, layout()), &[0x3008]);
-        assert!(!shared.confirm(&frames(3, 6)), "it is not known which of the two runs");
+        assert!(!shared.confirm(&frames(3, 6), |_| true), "it is not known which of the two runs");
     }
 }

@@ -7,6 +7,7 @@ pub mod bytecode;
 pub mod detect;
 pub mod frame;
 pub mod locate;
+pub mod running_frames;
 pub mod verify;
 pub mod version;
 pub use locate_method::LocateMethod;

@@ -44,6 +44,8 @@ const MAX_THREADS: usize = 128;
 /// A write to the watched word: the thread's registers and stack right after it, on Arm right before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteHit {
+    /// The thread, by its number in our namespace.
+    pub thread: u32,
     /// The registers that belong to the callers of the writing function.
     pub registers: Vec<u64>,
     /// The words of the stack, the top first.
@@ -142,6 +144,7 @@ impl Watchpoint {
                     bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
                 };
                 Some(WriteHit {
+                    thread: thread.thread,
                     registers: sample.user_regs.map(|(registers, _)| registers).unwrap_or_default(),
                     stack: sample.user_stack.map(words).unwrap_or_default(),
                 })
