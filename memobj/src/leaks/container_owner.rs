@@ -47,9 +47,9 @@ impl OwnerClass {
     /// Whether a function is a method of it. The files of code and of its module may be in different folders: of code that was moved after
     /// it was compiled.
     fn has(&self, function: &CodeLine) -> bool {
-        let name = |file: &str| file.rsplit('/').next().map(str::to_owned);
         let is_of_class = function.function.rsplit_once('.').is_some_and(|(class, _)| class == self.qualname);
-        is_of_class && self.file.as_deref().is_none_or(|file| name(file) == name(&function.file))
+        let is_of_file = |file: &str| file.rsplit('/').next() == function.file.rsplit('/').next();
+        is_of_class && self.file.as_deref().is_none_or(is_of_file)
     }
 }
 
@@ -69,8 +69,8 @@ impl ContainerOwner {
             }
             let class = if of.is_metatype() { names.class(at) } else { names.class(of.at) };
             if let Some(class) = class.filter(|_| of.is_metatype() || of.class.is_some()) {
-                let file = file_of(names, holders, |module| *module.name == *class.module);
-                return Self { classes: classes(names, holders, class.at), file };
+                let classes = classes(names, holders, class.at);
+                return Self { file: classes.first().and_then(|class| class.file.clone()), classes };
             }
             if of.kind.is_none_or(|kind| kind.growth() == Growth::Fixed) {
                 break;

@@ -68,6 +68,13 @@ pub(super) struct Mention {
     pub function: CodeLine,
 }
 
+impl Mention {
+    /// Whether it is a method that sets up an object.
+    pub(super) fn is_initializer(&self) -> bool {
+        self.function.function.ends_with("__init__")
+    }
+}
+
 impl Mentions {
     /// All that name the container.
     pub(super) fn of_container(&self) -> &[Mention] {
@@ -77,15 +84,6 @@ impl Mentions {
     /// The program's functions that name the object that has it, namesakes last.
     pub(super) fn of_object(&self) -> &[ObjectMention] {
         &self.object
-    }
-
-    /// All but the methods that set up an object.
-    pub(super) fn without_initializers(&self) -> Self {
-        let is_other = |mention: &&Mention| !mention.function.function.ends_with("__init__");
-        Self {
-            container: self.container.iter().filter(is_other).cloned().collect(),
-            object: self.object.clone(),
-        }
     }
 
     /// Those that are as likely to add as the first one: where some name a way to add, the others most likely read only.

@@ -125,9 +125,11 @@ impl LeakFinder<'_, '_> {
         // Where leaks explain most of the growth, the rest is room of allocators, or a copy that was just being made.
         let growth = memory.bytes_per_minute / MINUTE * seconds;
         memory.is_leak &= explained == 0 && memory.explained_bytes as f64 <= growth * (1.0 - MIN_FOREIGN);
-        // What waits for the collector goes with it.
-        let garbage = self.native_garbage();
-        memory.is_leak &= garbage < MIN_GARBAGE || native > garbage.saturating_mul(MAX_NATIVE_EACH);
+        // The collector will free what its garbage keeps.
+        if memory.is_leak {
+            let garbage = self.native_garbage();
+            memory.is_leak = garbage < MIN_GARBAGE || native > garbage.saturating_mul(MAX_NATIVE_EACH);
+        }
         if memory.is_leak {
             memory.suspects = self.suspects(std::iter::empty());
         }
@@ -146,8 +148,9 @@ impl LeakFinder<'_, '_> {
 
     /// By how many the objects grew that may keep memory of C code and will be freed by the collector.
     fn native_garbage(&self) -> u64 {
+        let own = self.python_data();
         let rows = self.history.rows().filter(|((place, of), _)| {
-            self.cause(*place).is_none() && self.index_of(*of).is_some_and(|of| self.keeps_native(of))
+            self.cause(*place).is_none() && self.index_of(*of).is_some_and(|of| self.keeps_native(&own, of))
         });
         let (first, last) = rows.fold((0_u64, 0_u64), |(first, last), (_, row)| {
             let sum = |sum: u64, value: Option<&u64>| sum.saturating_add(value.copied().unwrap_or(0));
@@ -156,9 +159,8 @@ impl LeakFinder<'_, '_> {
         last.saturating_sub(first)
     }
 
-    /// Whether objects of a type may keep memory of C code.
-    fn keeps_native(&self, of: TypeIndex) -> bool {
-        let own = self.python_data();
+    /// Whether objects of a type may keep memory of C code; `own` is [`python_data`](Self::python_data).
+    fn keeps_native(&self, own: &Range<Addr>, of: TypeIndex) -> bool {
         // Types of C or Rust that name no module seem to be builtins.
         let is_foreign = |of: &Type| of.class.is_none() && !own.contains(&of.at);
         let of = self.holders.graph().type_at(of).filter(|of| of.kind.is_none() && !of.is_metatype());
@@ -182,11 +184,14 @@ impl LeakFinder<'_, '_> {
                 *counts.entry(graph.type_index(node)).or_default() += 1;
             }
         }
+        let own = self.python_data();
         let most = |(candidate, counts): (&Candidate, BTreeMap<TypeIndex, u64>)| {
             let counts = counts.into_iter().filter(|_| candidate.leak.side_effect_of.is_none());
             // One that has little more than a head may be a number: numpy's scalars are.
             let is_large = |of: TypeIndex| graph.type_at(of).is_some_and(|of| of.c_size > PLAIN_OBJECT);
-            counts.filter(|&(of, _)| self.keeps_native(of)).max_by_key(|&(of, count)| (is_large(of), count))
+            counts
+                .filter(|&(of, _)| self.keeps_native(&own, of))
+                .max_by_key(|&(of, count)| (is_large(of), count))
         };
         found.iter().zip(counts).map(most).collect()
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use common::record::{AddingLine, Additions, CodeLine, GrowthMode, Leak};
 
 use super::container_owner::Closeness;
-use super::mentions::{ADDING, Mentions, REMOVING, container_part, object_part};
+use super::mentions::{ADDING, Mention, Mentions, REMOVING, container_part, object_part};
 use super::sleepers::is_in_removing_loop;
 
 /// Candidates that are reported, and functions that remove.
@@ -35,15 +35,16 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
         }
         if leak.candidates.is_empty() {
             let is_replaced = matches!(leak.growth_mode, GrowthMode::Enlarged | GrowthMode::Linked);
-            leak.candidates =
-                sources.lines_that(mentions, |line| adds(line, &name) || is_replaced && remakes(line, &name));
+            leak.candidates = sources.lines_that(mentions.of_container().iter(), |line| {
+                adds(line, &name) || is_replaced && remakes(line, &name)
+            });
         }
         // Functions that only read are left out where others add. Those of libraries are many, and hardly ever the cause.
         if leak.candidates.is_empty() {
             leak.candidates = mentions.most_likely().filter(|line| !line.is_library()).cloned().collect();
         }
         leak.candidates.truncate(MAX_CANDIDATES);
-        leak.removers = sources.lines_that(mentions, |line| removes(line, &name));
+        leak.removers = sources.lines_that(mentions.of_container().iter(), |line| removes(line, &name));
         if leak.freed == 0 {
             leak.sleeping_remover = sources.sleeping_remover(sleeping, &leak.removers, &name);
         }
@@ -100,9 +101,10 @@ impl Sources {
 
     /// The lines that give `name` a value: those that make it from the old one, if there are any, and not what an object begins with.
     fn assigning_lines(&mut self, mentions: &Mentions, name: &str) -> Vec<CodeLine> {
-        let remaking = self.lines_that(mentions, |line| remakes(line, name));
+        let remaking = self.lines_that(mentions.of_container().iter(), |line| remakes(line, name));
         if remaking.is_empty() {
-            self.lines_that(&mentions.without_initializers(), |line| assigns(line, name))
+            let own = mentions.of_container().iter().filter(|mention| !mention.is_initializer());
+            self.lines_that(own, |line| assigns(line, name))
         } else {
             remaking
         }
@@ -110,8 +112,12 @@ impl Sources {
 
     /// The first lines of these functions for which `test` holds, of those that are closest to the owner of the container. Functions
     /// without such a line, and those of other packages, are left out.
-    fn lines_that(&mut self, mentions: &Mentions, test: impl Fn(&str) -> bool) -> Vec<CodeLine> {
-        let own = mentions.of_container().iter().filter(|mention| !mention.is_foreign);
+    fn lines_that<'m>(
+        &mut self,
+        mentions: impl Iterator<Item = &'m Mention>,
+        test: impl Fn(&str) -> bool,
+    ) -> Vec<CodeLine> {
+        let own = mentions.filter(|mention| !mention.is_foreign);
         let mut found: Vec<(Closeness, CodeLine)> = Vec::new();
         for mention in own {
             let line = self.first_lines(std::iter::once(&mention.function), &test).next();
