@@ -191,7 +191,8 @@ impl<'a> RootFinder<'a> {
     }
 }
 
-/// Whether so many of the objects that a container holds are older than it that it was made from another one. Keys may be made anew with it.
+/// Whether enough objects in a container are older than the container to show that it was made from another one: a third of them. The others
+/// may be new keys.
 pub(super) const fn are_enough(older: usize, held: usize) -> bool {
     older > 0 && older.saturating_mul(3) >= held
 }

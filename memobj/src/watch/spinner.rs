@@ -19,7 +19,7 @@ pub const SLEEP_SLICE: Duration = Duration::from_millis(50);
 pub struct Spinner {
     can_spin: bool,
     spun: Duration,
-    /// The same with a real-time priority; `None` as long as nobody wants the processor.
+    /// The part of `spun` with a real-time priority; `None` until another thread has interrupted a spin.
     spun_in_real_time: Option<Duration>,
 }
 

@@ -179,9 +179,8 @@ impl WritesByLine {
 
 #[cfg(test)]
 mod tests {
-    use memobj_process::addr::Addr;
-
     use memobj_cpython::runtime::running_frames::RunningFrames;
+    use memobj_process::addr::Addr;
 
     use super::*;
 

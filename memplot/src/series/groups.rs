@@ -42,8 +42,8 @@ impl Group {
     }
 }
 
-/// The groups of small processes, largest area first. `whole` is the area of all processes. If there are more processes than series, those
-/// of a command that are alike are a group too, and one that is larger stays by itself.
+/// The groups of small processes, largest area first. `whole` is the area of all processes. If there are more processes than series,
+/// processes of a command with similar areas form a group too, and a larger one has its own series.
 pub fn groups(members: &[Member], whole: f64, is_crowded: bool) -> Vec<Group> {
     let mut areas: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for member in members.iter().filter(|_| is_crowded) {
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(groups(&all, whole, false), []);
         let found = groups(&all, whole, true);
         let [group] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(group.label(), "worker ×20", "the one that grew stays by itself");
+        assert_eq!(group.label(), "worker ×20", "the one that grew has its own series");
         assert!(!group.ids.contains(&5));
     }
 }

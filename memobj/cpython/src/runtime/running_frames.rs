@@ -62,8 +62,8 @@ pub struct RunningFrames {
     pub is_whole: bool,
 }
 
-/// Reads the frames of a running thread as [`read_frames`](super::bytecode::read_frames) does, and after each of them whether the innermost one is still where it was. The
-/// part of `stack` around that is copied by one call, so that most frames take no time.
+/// Reads the frames of a running thread as [`read_frames`](super::bytecode::read_frames) does, as long as the innermost one stays where it was.
+/// The part of `stack` around that is copied by one call, so that most frames take no time.
 #[must_use]
 pub fn read_running_frames(
     objects: Objects<'_>,

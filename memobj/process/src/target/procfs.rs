@@ -144,7 +144,7 @@ pub(super) fn read_short(path: &str) -> io::Result<Vec<u8>> {
     /// What a `status` takes, with room to spare.
     const USUAL: usize = 4096;
     let mut text = Vec::with_capacity(USUAL);
-    // Within `take` nobody asks for the length.
+    // `take` keeps `read_to_end` from calling fstat(2) for the length.
     File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
     Ok(text)
 }
