@@ -1,5 +1,8 @@
 //! Processes that cannot be read are refused with a hint.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{STOP_LIMIT, Target, core_file};
 
@@ -173,15 +176,17 @@ fn second_tracer_waits_for_the_first() {
     let (mut process, _) = started(python, COUNTING, &["1"]);
     let mut first = holder(process.pid(), &[]);
     first.wait_line("held ");
-    let second = Tool::ours("memobj").arg("-p").arg(process.pid().to_string()).start();
-    let tries = || {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", second.pid())).into_iter().flatten().flatten();
-        let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-        names.any(|name| name == "tracer\n") || second.has_ended()
-    };
-    wait_until(PATIENCE, "an attempt to stop it", tries);
-    drop(first);
-    let run = second.finish(PATIENCE).expect_code(0);
-    assert_eq!(run.records()[0]["method"], "stopped", "{run}");
+    let mut second = Target::attach(process.pid()).unwrap();
+    let is_held = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Time for some refusals.
+            std::thread::sleep(Duration::from_millis(100));
+            is_held.store(false, Ordering::SeqCst);
+            drop(first);
+        });
+        second.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
+        assert!(!is_held.load(Ordering::SeqCst), "two tracers at once");
+    });
     assert_counts_on(&mut process);
 }

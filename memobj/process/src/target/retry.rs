@@ -1,4 +1,5 @@
-//! Waits for another tracer: a process has one at most, and another memobj holds it for some tens of milliseconds.
+//! Waits for another tracer: a process has one at most, and another memobj holds it for milliseconds, or a few
+//! seconds if the heap is large.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use super::procfs::{thread_status, tids};
 use super::ptrace::StopError;
 
 /// How long another tracer is waited for; a debugger stays longer.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The attempts after a refusal when no other tracer was seen: it may have left in between, and come back.
 const MAX_UNTRACED: u32 = 5;
 /// The pause between two attempts.
