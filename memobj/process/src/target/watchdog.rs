@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use common::process::ProcessState;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, setsid};
 
 use super::procfs::thread_status;
@@ -64,9 +65,8 @@ fn watchdog() -> MutexGuard<'static, Option<Watchdog>> {
 pub fn end_watchdog() {
     // A thread that was left behind may hold the lock while it waits for an answer.
     let Ok(mut current) = WATCHDOG.try_lock() else { return };
-    if let Some(mut watchdog) = current.take_if(|watchdog| watchdog.pauses == 0) {
-        let _ = watchdog.process.kill();
-        let _ = watchdog.process.wait();
+    if let Some(watchdog) = current.take_if(|watchdog| watchdog.pauses == 0) {
+        watchdog.end();
     }
 }
 
@@ -98,23 +98,31 @@ impl Watchdog {
         self.socket.write_all(b"ready?\n")?;
         self.socket.read_exact(&mut [0])
     }
+
+    fn end(mut self) {
+        // It may have exited.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// Makes sure that a watchdog runs, if there is a program for it.
 pub(super) fn prepare() -> io::Result<()> {
     let Some(&program) = PROGRAM.get() else { return Ok(()) };
     let mut current = watchdog();
-    if let Some(watchdog) = current.as_mut() {
+    if let Some(mut watchdog) = current.take() {
         if watchdog.ask().is_ok() {
+            *current = Some(watchdog);
             return Ok(());
         }
         // It was killed or is stopped.
-        let _ = watchdog.process.kill();
-        let _ = watchdog.process.wait();
-        *current = None;
+        watchdog.end();
     }
     let mut started = Watchdog::start(program)?;
-    started.ask()?;
+    if let Err(error) = started.ask() {
+        started.end();
+        return Err(error);
+    }
     *current = Some(started);
     Ok(())
 }
@@ -160,6 +168,24 @@ fn say(line: &str, count: fn(usize) -> usize) -> io::Result<()> {
 /// # Errors
 /// If `parent` is not the parent of this process, or the kernel has no pidfd_open(2).
 pub fn run_watchdog(parent: &str) -> io::Result<()> {
+    match watch(parent) {
+        // The process has ended, or has not waited for an answer.
+        Err(_) if is_ready(&io::stdin(), PollFlags::HUP, Duration::ZERO)? => Ok(()),
+        ended => ended,
+    }
+}
+
+/// Whether one of these events comes within `limit`.
+fn is_ready(file: &impl AsFd, events: PollFlags, limit: Duration) -> io::Result<bool> {
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(file, events)], Some(&limit)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn watch(parent: &str) -> io::Result<()> {
     // It fails for the leader of a process group, which a child is not.
     let _ = setsid();
     // Only the name is lost.
@@ -178,7 +204,7 @@ pub fn run_watchdog(parent: &str) -> io::Result<()> {
     while looks.receive()? {
         let Some(reason) = looks.reason_to_end() else { continue };
         // What it wrote before it was stopped is there by now.
-        if looks.is_readable(Duration::ZERO)? {
+        if is_ready(&looks.socket, PollFlags::IN, Duration::ZERO)? {
             continue;
         }
         pidfd_send_signal(&tracer, Signal::KILL)?;
@@ -210,19 +236,9 @@ struct Looks {
 }
 
 impl Looks {
-    fn is_readable(&self, limit: Duration) -> io::Result<bool> {
-        let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        match poll(&mut fds, Some(&limit)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Receives what was sent, waiting for the time between two looks during a pause, and without end otherwise. False at the end.
     fn receive(&mut self) -> io::Result<bool> {
-        if !self.pauses.is_empty() && !self.is_readable(LOOK_INTERVAL)? {
+        if !self.pauses.is_empty() && !is_ready(&self.socket, PollFlags::IN, LOOK_INTERVAL)? {
             return Ok(true);
         }
         let mut bytes = [0; MAX_LINE];
