@@ -102,7 +102,7 @@ impl ProcessState {
     pub fn watch_writes(
         &self,
         holder: &WatchedHolder,
-        goes_on: &mut dyn FnMut(u64, u64) -> bool,
+        goes_on: &mut dyn FnMut(Duration, u64, u64) -> bool,
     ) -> Result<WritesRecord, Error> {
         let AttachedPython { target, python, .. } =
             self.attached.as_ref().ok_or_else(|| Error::exited(Stage::WATCH, "the process has exited"))?;

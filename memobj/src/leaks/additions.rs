@@ -24,7 +24,7 @@ use super::threads::most_common;
 use crate::graph::NodeId;
 use crate::names::NameReader;
 use crate::object_graph::{ObjectGraph, RootKind};
-use crate::watch::hits::{self, Hit, HitReader};
+use crate::watch::hits::{self, Hit, HitReader, chain_lines};
 use crate::watch::spinner::{SLEEP_SLICE, Spinner};
 
 /// Additions to one container that suffice.
@@ -108,7 +108,6 @@ impl AdditionWatch {
         limit: Duration,
         goes_on: &mut dyn FnMut() -> bool,
     ) {
-        let begun = Instant::now();
         let mut reader = HitReader::new(target, python, bytecode);
         let wanted: Vec<Addr> = counts.iter().copied().filter(|&at| self.wants(at)).collect();
         let mut watched: Vec<WatchedCount> = wanted
@@ -116,6 +115,8 @@ impl AdditionWatch {
             .map(|at| WatchedCount::arm(target, at, self.seen.remove(&at).unwrap_or_default()))
             .collect();
         let waits = |watched: &[WatchedCount]| watched.iter().any(|count| count.watchpoint.is_some());
+        // On a busy machine, the kernel arms the first watchpoint only after seconds: it waits for all its processors.
+        let begun = Instant::now();
         let mut listed = begun;
         while waits(&watched) && begun.elapsed() < limit && goes_on() {
             if listed.elapsed() >= SLEEP_SLICE {
@@ -197,7 +198,7 @@ impl WatchedCount {
         if added > 0 && is_one {
             let line = |at: Instruction| reader.line(at);
             let lines = |running: RunningFrames| {
-                let lines: Vec<CodeLine> = running.frames.into_iter().map_while(line).collect();
+                let lines = chain_lines(&running.frames, line);
                 (!lines.is_empty()).then_some(Calls { lines, is_whole: running.is_whole })
             };
             let additions = hits.into_iter().take(usize::try_from(added).unwrap_or(usize::MAX));

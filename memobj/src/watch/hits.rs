@@ -79,6 +79,16 @@ pub fn count_address<M: Memory>(names: &mut NameReader<'_, '_, M>, container: Ad
     }
 }
 
+/// The lines of frames that call each other, as far as `line` knows them. Code that the interpreter puts between them has none: it is what
+/// calls `__init__` since 3.12 (`_Py_InitCleanup`, Python/specialize.c).
+pub fn chain_lines(
+    frames: &[Instruction],
+    line: impl FnMut(Instruction) -> Option<CodeLine>,
+) -> Vec<CodeLine> {
+    let lines = (0..).zip(frames.iter().copied().map_while(line));
+    lines.filter(|(number, line)| *number == 0 || line.line.is_some()).map(|(_, line)| line).collect()
+}
+
 /// A thread that runs Python.
 struct PythonThread {
     state: Addr,

@@ -59,7 +59,7 @@ struct Watch<'a> {
     unwatched: Duration,
 }
 
-/// Watches containers while `goes_on`, which gets the number of additions and of removals so far, and until the process or the containers
+/// Watches containers while `goes_on`, which gets the time of watching and the number of additions and of removals so far, and until the process or the containers
 /// are gone. The record that it returns has what was seen, and nothing of the process and the name.
 ///
 /// # Errors
@@ -68,9 +68,8 @@ pub fn watch_writes(
     target: &Target,
     python: &DetectedPython,
     holder: &WatchedHolder,
-    goes_on: &mut dyn FnMut(u64, u64) -> bool,
+    goes_on: &mut dyn FnMut(Duration, u64, u64) -> bool,
 ) -> Result<WritesRecord, Error> {
-    let begun = Instant::now();
     let reader = HitReader::new(target, python, &holder.bytecode);
     let memory = AnyMemory::Other(target.memory());
     let mut watch = Watch {
@@ -89,10 +88,12 @@ pub fn watch_writes(
         watch.armed.push(armed);
     }
     watch.seen.first_entries = watch.entries();
+    // On a busy machine, the kernel arms the first watchpoint only after seconds: it waits for all its processors.
+    let begun = Instant::now();
     let (mut spinner, mut checked) = (Spinner::default(), begun);
     while !watch.seen.is_gone
         && !target.has_ended()
-        && goes_on(watch.tally.additions.seen, watch.tally.removals.seen)
+        && goes_on(begun.elapsed(), watch.tally.additions.seen, watch.tally.removals.seen)
     {
         let wait = spinner.spin(FIRST_SPIN + begun.elapsed() / SPIN_PART, || watch.take_hits());
         let mut watchpoints: Vec<&mut Watchpoint> =

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use common::record::{AddingLine, CodeLine};
 use memobj_cpython::runtime::bytecode::Instruction;
 
-use super::hits::Hit;
+use super::hits::{Hit, chain_lines};
 
 /// Chains of callers that are kept of one line.
 const MAX_CHAINS: usize = 64;
@@ -122,8 +122,7 @@ impl Tally {
                 found
             }
         };
-        let chain: Option<Vec<CodeLine>> =
-            hit.frames.as_ref().map(|running| running.frames.iter().map_while(|&at| line_of(at)).collect());
+        let chain = hit.frames.as_ref().map(|running| chain_lines(&running.frames, &mut line_of));
         let chain = chain.filter(|chain| !chain.is_empty());
         let innermost = match &chain {
             Some(chain) => chain.first().cloned(),

@@ -30,20 +30,20 @@ impl CensusLoop<'_> {
         self.censuses += 1;
         self.watch_exits();
         let tracker = self.processes.get_mut(pid).map(|process| std::mem::take(&mut process.tracker));
-        let (begun, mut shown) = (Instant::now(), Instant::now());
+        let mut shown = Instant::now();
         let mut status = StatusLine::new(true);
-        let mut goes_on = |added: u64, removed: u64| {
+        let mut goes_on = |watched: Duration, added: u64, removed: u64| {
             if status.is_enabled() && shown.elapsed() >= PROGRESS {
                 let added = counted(added, "addition", "additions");
                 let removed = counted(removed, "removal", "removals");
-                let seconds = begun.elapsed().as_secs();
+                let seconds = watched.as_secs();
                 status.show(&format!(
                     "{TOOL}: {}: {added}, {removed} in {seconds} s (Ctrl-C ends it) …",
                     holder.name
                 ));
                 shown = Instant::now();
             }
-            let is_over = options.duration.is_some_and(|most| begun.elapsed() >= most)
+            let is_over = options.duration.is_some_and(|most| watched >= most)
                 || options.additions.is_some_and(|most| added >= most);
             !is_over && self.wait(Some(Instant::now())).is_ok() && !self.stopped && self.outputs.is_open()
         };
