@@ -12,22 +12,22 @@ use crate::support::log::memmon;
 use crate::support::python::known;
 use crate::support::{Background, PATIENCE, Tool, bin, json_lines, wait_until};
 
-/// Grows by `argv[1]` MiB a second after a line of its stdin. Its memory is in objects that memobj counts.
+/// Grows by `argv[1]` MiB a second, up to `argv[2]` MiB, after a line of its stdin. Its memory is in objects that memobj counts.
 const GROWS: &str = "
 import sys, time
 class Held:
     def __init__(self): self.data = b'x' * (1 << 20)
-rate, held = float(sys.argv[1]), []
+rate, most, held = float(sys.argv[1]), float(sys.argv[2]), []
 print('ready', flush=True)
 sys.stdin.readline()
 begun = time.monotonic()
 while True:
-    while len(held) < rate * (time.monotonic() - begun): held.append(Held())
+    while len(held) < min(rate * (time.monotonic() - begun), most): held.append(Held())
     time.sleep(0.005)
 ";
 
-fn growing(python: &Path, rate: &str) -> Background {
-    let mut target = Tool::new(python).args(["-I", "-S", "-c", GROWS, rate]).start();
+fn growing(python: &Path, rate: &str, most: &str) -> Background {
+    let mut target = Tool::new(python).args(["-I", "-S", "-c", GROWS, rate, most]).start();
     target.wait_line("ready");
     target
 }
@@ -48,7 +48,7 @@ fn crossings(log: &Path) -> Vec<Value> {
 fn census_is_taken_at_a_condition() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     for (condition, metric) in [("rss:60M", "rss"), ("60M", "total"), ("growth:40M/1h", "growth")] {
-        let mut target = growing(&python.path, "50");
+        let mut target = growing(&python.path, "50", "200");
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.jsonl");
         let command = format!("{} -p {{pid}}", bin("memobj").display());
@@ -190,7 +190,7 @@ fn impossible_conditions_are_refused() {
 fn save_before_the_kill(name: &str, rate: &str, command: &str) {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let group = crate::or_skip!(ControlGroup::limited(name, 600 << 20));
-    let mut target = growing(&python.path, rate);
+    let mut target = growing(&python.path, rate, "inf");
     fs::write(group.file("cgroup.procs"), target.pid().to_string()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (log, snapshot) = (folder.path().join("log.jsonl"), folder.path().join("before"));
@@ -221,7 +221,7 @@ fn snapshot_precedes_the_oom_kill() {
 
 #[test]
 fn snapshot_precedes_a_fast_oom_kill() {
-    save_before_the_kill("oom-stop", "200", "{save} --stop-first");
+    save_before_the_kill("oom-stop", "100", "{save} --stop-first");
 }
 
 /// Reads pages of the file `argv[1]` at random with eight threads, once it has written `argv[2]` MiB to it: more than its memory limit, so
