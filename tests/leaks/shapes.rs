@@ -94,6 +94,7 @@ pub const NEEDS: &[(&str, &str)] = &[
     ("kept_by_awaiter", "asyncio"),
     ("timers", "asyncio"),
     ("swept_by_task", "asyncio"),
+    ("swept_in_vain_by_task", "asyncio"),
     ("native_each", "zlib"),
     ("native_garbage", "zlib"),
 ];
@@ -177,6 +178,7 @@ pub const ALL: &[Shape] = &[
     leak("kept_by_server", PAYLOAD, &["server.serve() local kept"]),
     leak("local_variable", PAYLOAD, &["__main__.local_variable() local accumulated"]),
     leak("thread_local", PAYLOAD, &["thread pool-worker: __main__.local.kept"]),
+    leak("thread_local_of_pool", PAYLOAD, &["threads: __main__.local.kept"]),
     leak("tasks", &["_asyncio.Task"], &["__main__.pending"]),
     leak("tasks_of_other_loop", &["__main__.JobTask"], &["__main__.crew"]),
     leak("context_of_task", PAYLOAD, &["context variable requests"]),
@@ -184,6 +186,7 @@ pub const ALL: &[Shape] = &[
     leak("finished_tasks", &["_asyncio.Task"], &["__main__.pending"]),
     counted("class_for_each", &["__main__.Made"], &["__main__.instances"], 0.25),
     leak("swept_in_vain", PAYLOAD, &["__main__.kept_until_swept"]),
+    leak("swept_in_vain_by_task", PAYLOAD, &["__main__.kept_until_swept"]),
     steady("cached_far_from_limit"),
     steady("cached_at_limit"),
     steady("saw_tooth"),

@@ -69,7 +69,7 @@ pub(super) fn value_of(all: &Attributes, name: &str) -> Option<Addr> {
 }
 
 /// Reads a `float`, or an `int` that fits; no `bool`.
-pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Option<f64> {
+pub fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Option<f64> {
     let of = names.type_of(at)?;
     let python = names.python();
     match of.kind? {

@@ -20,7 +20,7 @@ use common::record::{CacheTotal, CacheWarning};
 
 pub use clock::ClockReadings;
 pub use find::find_caches;
-pub use metadata::{limit_in_module, limit_of_owner};
+pub use metadata::{limit_in_module, limit_of_owner, number};
 
 /// A cache, or several of one name.
 #[derive(Debug, Clone, Default, PartialEq)]

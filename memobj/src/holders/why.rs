@@ -110,8 +110,8 @@ impl ReferencePath {
     pub fn last_attribute(&self) -> Option<String> {
         let steps = self.steps.iter().zip(self.steps.iter().skip(1));
         let (of, step) = steps.rev().find(|(_, step)| !step.is_item && !step.name.is_empty())?;
-        // Local variables have a word before their name.
-        let is_attribute = !step.name.contains([' ', '[']);
+        // Local variables have a word before their name. The dict of a thread's `threading.local` is no class.
+        let is_attribute = !step.name.contains([' ', '[']) && &*of.type_name != "dict";
         let of = if &*of.type_name == "type" { &of.name } else { &of.type_name };
         is_attribute.then(|| format!("{of}.{}", step.name))
     }

@@ -14,6 +14,7 @@ use super::growth_roots::RootGroup;
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::threads::most_common;
 use crate::graph::NodeId;
+use crate::holders::PlaceId;
 use crate::holders::place_name::INTERPRETER;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
@@ -115,7 +116,7 @@ impl LeakFinder<'_, '_> {
         let path = self.holders.reference_paths(names, sample()).first().map(ReferencePath::describe);
         let (oldest_age_seconds, newest_age_seconds) = self.ages(main.map(|growing| growing.row));
         let of = index.and_then(|index| self.holders.graph().type_at(index));
-        let holder = self.holder(place, sample());
+        let holder = self.holder(place, &nodes);
         let cause = self.cause(place).unwrap_or(Liveness::Held);
         let held = self.held(place);
         let (container, entries) =
@@ -217,18 +218,20 @@ impl LeakFinder<'_, '_> {
     }
 
     /// The name of the place that holds most of these objects: `place`, or a part of it.
-    fn holder(&self, place: NameId, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
-        let name = self.history.place(place);
+    fn holder(&self, place: NameId, nodes: &[NodeId]) -> Arc<str> {
+        let mut by_place: BTreeMap<PlaceId, usize> = BTreeMap::new();
+        for place in nodes.iter().filter_map(|&node| self.holders.holder(node)) {
+            *by_place.entry(place).or_default() += 1;
+        }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut all = 0;
-        for node in nodes {
-            all += 1;
-            if let Some(place) = self.holders.holder(node).and_then(|id| self.holders.place(id)) {
-                *counts.entry(&*place.text).or_default() += 1;
+        for (place, count) in by_place {
+            if let Some(place) = self.holders.place(place) {
+                *counts.entry(&*place.text).or_default() += count;
             }
         }
         let most = counts.into_iter().max_by_key(|&(_, count)| count);
-        most.filter(|&(_, count)| count * 5 >= all * 4).map_or(name, |(text, _)| text.into())
+        let most = most.filter(|&(_, count)| count * 5 >= nodes.len() * 4);
+        most.map_or_else(|| self.history.place(place), |(text, _)| text.into())
     }
 
     /// Whether a place belongs to the standard library or the interpreter.
@@ -246,7 +249,7 @@ impl LeakFinder<'_, '_> {
     }
 
     /// The age of the oldest object, unless it is from the first census, and an upper bound for the newest.
-    fn ages(&self, row: Option<&HistoryRow>) -> (Option<f64>, f64) {
+    pub(super) fn ages(&self, row: Option<&HistoryRow>) -> (Option<f64>, f64) {
         let last = self.moments.last().copied().unwrap_or(0.0);
         let ago = |census: usize| self.moments.get(census).map_or(0.0, |at| last - at);
         let by_generation = row.map(|row| row.by_generation.as_slice()).unwrap_or_default();
@@ -276,7 +279,7 @@ impl LeakFinder<'_, '_> {
     }
 
     /// All objects of a place.
-    fn held(&self, place: NameId) -> ObjectCount {
+    pub(super) fn held(&self, place: NameId) -> ObjectCount {
         let rows = self.history.rows().filter(|((at, _), _)| *at == place);
         let mut total = ObjectCount::default();
         for (_, row) in rows {

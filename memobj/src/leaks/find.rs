@@ -39,7 +39,7 @@ const MAX_FINDINGS: usize = 20;
 /// The tolerance between rates of objects that are added together.
 const RATE_TOLERANCE: f64 = 0.15;
 /// Objects of the library that may be added with one of the program.
-const MAX_MULTIPLE: u32 = 4;
+pub(super) const MAX_MULTIPLE: u32 = 4;
 /// The largest probability that any of all rows rises so by chance.
 const MAX_CHANCE_AMONG: f64 = 0.25;
 /// The least confidence of a leak: below it the growth comes in bursts, and the next one may be the last.
@@ -230,6 +230,7 @@ impl LeakFinder<'_, '_> {
         for candidate in &mut found {
             self.name_chain(candidate);
         }
+        self.join_chains(&trends, &mut found);
         self.merge_threads(&trends, &mut found, names);
         let retained = RetainedSizes::new(self.holders.graph())?;
         self.add_retained(&retained, &mut found);
@@ -257,22 +258,6 @@ impl LeakFinder<'_, '_> {
                     liveness => liveness,
                 }
             }
-        }
-    }
-
-    /// Whether two places are branches of one tree or parts of one chain of objects of one type.
-    fn are_one_chain(&self, a: &Candidate, b: &Candidate) -> bool {
-        let above =
-            |candidate: &Candidate| self.history.above(candidate.place).filter(|_| candidate.is_chain());
-        a.leak.name == b.leak.name && above(a).is_some() && above(a) == above(b)
-    }
-
-    /// Names a chain by its beginning.
-    fn name_chain(&self, candidate: &mut Candidate) {
-        let above = self.history.above(candidate.place).filter(|_| candidate.is_chain());
-        // The place above a module's attribute is the module, which is no part of the chain.
-        if let Some(above) = above.filter(|&above| self.history.above(above).is_some()) {
-            candidate.leak.holder = self.history.place(above);
         }
     }
 }
@@ -339,17 +324,24 @@ pub(super) fn is_multiple(rate: f64, of: f64) -> bool {
 }
 
 /// Merges two branches of one leak.
-fn merge(into: &mut Candidate, other: Candidate) {
+pub(super) fn merge(into: &mut Candidate, other: Candidate) {
     let (a, b) = (&mut into.leak, other.leak);
     a.objects_per_minute += b.objects_per_minute;
+    add_growth(&mut a.growth_by_census, &b.growth_by_census);
     a.held_objects = a.held_objects.saturating_add(b.held_objects);
     a.held_size_bytes = a.held_size_bytes.saturating_add(b.held_size_bytes);
     a.survived = a.survived.saturating_add(b.survived);
     a.freed = a.freed.saturating_add(b.freed);
     a.confidence_ratio = a.confidence_ratio.max(b.confidence_ratio);
+    a.newest_age_seconds = a.newest_age_seconds.min(b.newest_age_seconds);
     merge_rates(a, &b);
     into.places.extend(other.places);
     into.items.extend(other.items);
+}
+
+/// Adds a series of growth to another one.
+pub(super) fn add_growth(into: &mut [i64], other: &[i64]) {
+    into.iter_mut().zip(other).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
 }
 
 pub(super) fn merge_rates(into: &mut Leak, other: &Leak) {

@@ -80,7 +80,8 @@ impl LeakFinder<'_, '_> {
                     leak.holder = Arc::clone(&place.text);
                     candidate.origin =
                         place.module.as_ref().and_then(|module| self.holders.modules().origin(module));
-                    candidate.is_standard = candidate.origin == Some(Origin::Standard);
+                    let module = place.module.as_deref();
+                    candidate.is_standard = module.is_some_and(|module| self.holders.is_standard(module));
                 }
             }
             None => leak.suspects = self.suspects(types.into_iter()),
@@ -283,9 +284,11 @@ fn struct_bytes(of: &Type) -> u64 {
     if of.class.is_some() { of.c_size } else { of.basicsize }
 }
 
-/// Whether an object's C struct may hold references that are not known.
+/// Whether an object's C struct may hold references that are not known. The definition of a module leads to the static data of a library, and
+/// that to anything.
 fn is_opaque(of: &Type) -> bool {
-    of.kind.is_none() && !of.is_metatype() && !matches!(of.traverse, Traverse::Members(_))
+    let is_definition = of.module == "builtins" && of.qualname == "moduledef";
+    of.kind.is_none() && !of.is_metatype() && !matches!(of.traverse, Traverse::Members(_)) && !is_definition
 }
 
 #[cfg(test)]

@@ -42,9 +42,26 @@ impl NameTable {
         id
     }
 
+    /// The number of a place: threads that have an attribute of a `threading.local` each share one.
+    fn number_of_place(&mut self, text: &Arc<str>) -> NameId {
+        if let Some(&known) = self.numbers.get(text) {
+            return known;
+        }
+        let Some(shared) = name_of_threads(text) else { return self.number(text) };
+        let id = self.number(&shared.into());
+        self.numbers.insert(Arc::clone(text), id);
+        id
+    }
+
     fn name(&self, id: NameId) -> Arc<str> {
         self.list.get(id.0 as usize).map_or_else(|| "?".into(), Arc::clone)
     }
+}
+
+/// The name of what a place of one thread is in all threads together.
+fn name_of_threads(place: &str) -> Option<String> {
+    let (_, of_all) = place.strip_prefix("thread ")?.split_once(": ")?;
+    Some(format!("threads: {of_all}"))
 }
 
 /// A place and a type.
@@ -304,10 +321,10 @@ impl History {
             // Of what it is a part of, the nearest that is known: that has a lower number, since it was met before.
             let above = place.above.and_then(|above| places.get(above.0 as usize).copied());
             let id = match above {
-                _ if known => self.places.number(&place.text),
+                _ if known => self.places.number_of_place(&place.text),
                 Some(above) => above,
                 None if place.module.as_ref() == Some(&place.text) => self.places.number(&NEW_MODULES.into()),
-                None => self.places.number(&place.text),
+                None => self.places.number_of_place(&place.text),
             };
             if let Some(above) = above.filter(|&above| above != id) {
                 self.above.insert(id, above);
@@ -327,6 +344,20 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_share_a_place() {
+        let mut names = NameTable::default();
+        let id = names.number_of_place(&"thread worker-1: bot.local.kept".into());
+        assert_eq!(names.number_of_place(&"thread worker-2: bot.local.kept".into()), id);
+        assert_eq!(&*names.name(id), "threads: bot.local.kept");
+        let other = names.number_of_place(&"thread worker-1".into());
+        assert_eq!(&*names.name(other), "thread worker-1");
+        assert!(
+            names.numbers.contains_key("thread worker-2: bot.local.kept"),
+            "it is not new in the next census"
+        );
+    }
 
     #[test]
     fn second_object_of_a_moment_does_not_count() {

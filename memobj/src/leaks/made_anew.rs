@@ -28,11 +28,13 @@ impl LeakFinder<'_, '_> {
         candidate.container = Some(outermost);
     }
 
-    /// Whether a container is newer than the program was in the middle of the search, and than much of what it holds. Raw data holds nothing.
+    /// Whether a container is newer than the program was in the middle of the search, and than much of what it holds. Raw data holds nothing,
+    /// and two objects of it may take turns at two addresses: it is new if it is not from the first census.
     fn is_made_anew(&self, node: NodeId, is_raw: bool) -> bool {
         let graph = self.holders.graph();
         let made = self.generations.first_seen(node);
-        if graph.address(node).is_none() || made.saturating_mul(2) < self.generations.current() {
+        let is_late = made.saturating_mul(2) >= self.generations.current();
+        if graph.address(node).is_none() || !is_late && !(is_raw && made > 0) {
             return false;
         }
         let kind = graph.type_of(node).and_then(|of| of.kind);
@@ -40,7 +42,7 @@ impl LeakFinder<'_, '_> {
             kind.is_some_and(|kind| kind.growth() != Growth::Fixed && kind.content() != Content::Value);
         let held = || graph.references().targets(node).iter().filter(|&&to| graph.address(to).is_some());
         let older = held().filter(|&&to| self.generations.first_seen(to) < made).count();
-        if holds { are_enough(older, held().count()) } else { is_raw }
+        if holds { is_late && are_enough(older, held().count()) } else { is_raw }
     }
 
     /// The outermost of the objects that lead to a container and are as new as it is.

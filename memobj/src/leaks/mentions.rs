@@ -2,14 +2,19 @@
 //!
 //! That is no proof. It is what can be said where no addition was seen.
 
+use std::sync::Arc;
+
 use common::record::{
     AUDIT_HOOKS, CODEC_ERRORS, CODECS, CodeLine, EXIT_CALLBACKS, FORK_CALLBACKS, GREENLETS, GrowthMode, Leak,
 };
 use memobj_cpython::runtime::frame::read_definition;
 use memobj_process::memory::Memory;
 
+use super::chains::link_name;
 use super::container_owner::{Closeness, ContainerOwner};
+use super::find::{Candidate, has_items};
 use crate::graph::NodeId;
+use crate::holders::Holders;
 use crate::names::{NameReader, code_line};
 use crate::object_graph::ObjectGraph;
 
@@ -41,8 +46,62 @@ const MAX_LISTED: usize = 32;
 /// that has it.
 #[derive(Debug, Clone, Default)]
 pub struct Mentions {
+    /// How code refers to what grows.
+    pub(super) name: Option<NameInCode>,
     container: Vec<Mention>,
     object: Vec<ObjectMention>,
+}
+
+/// How code refers to what grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NameInCode {
+    /// By the name of the container.
+    Container(Arc<str>),
+    /// By a variable that got its value from what has this name: what grows are containers in it.
+    Within(Arc<str>),
+    /// By the attribute that links the objects of a chain; with the name of its holder.
+    Link(Arc<str>, Option<Arc<str>>),
+}
+
+impl NameInCode {
+    /// How code refers to what grows; `None` if it has no name there.
+    pub fn read<M: Memory>(
+        names: &mut NameReader<'_, '_, M>,
+        holders: &Holders<'_>,
+        candidate: &Candidate,
+    ) -> Option<Self> {
+        let name = container_part(&candidate.leak).map(Arc::from);
+        if let Some(link) = link_name(names, holders, candidate) {
+            return Some(Self::Link(link, name));
+        }
+        let name = name?;
+        let (graph, paths) = (holders.graph(), holders.paths());
+        let is_container = |node: NodeId| graph.type_of(node).is_some_and(has_items);
+        // A container in another one of the same place has no name of its own.
+        let is_within = candidate.container.is_some_and(|node| {
+            let outer = paths.parent(node).filter(|&outer| is_container(node) && is_container(outer));
+            outer.is_some_and(|outer| {
+                holders.holder(outer).is_some() && holders.holder(outer) == holders.holder(node)
+            })
+        });
+        Some(if is_within { Self::Within(name) } else { Self::Container(name) })
+    }
+
+    /// The names of which code that refers to it has one.
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let holder = match self {
+            Self::Link(_, holder) => holder.as_deref(),
+            Self::Container(_) | Self::Within(_) => None,
+        };
+        std::iter::once(self.name()).chain(holder)
+    }
+
+    /// The name itself.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Container(name) | Self::Within(name) | Self::Link(name, _) => name,
+        }
+    }
 }
 
 /// A function of the program that names the object that has a container.
@@ -102,13 +161,17 @@ pub(super) fn find_mentions<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     graph: &ObjectGraph<'_>,
     codes: &[NodeId],
-    leaks: &[(&Leak, ContainerOwner)],
+    leaks: &[(&Leak, Option<NameInCode>, ContainerOwner)],
 ) -> Vec<Mentions> {
-    let mut found: Vec<Mentions> = vec![Mentions::default(); leaks.len()];
+    let of_leak = |(_, name, _): &(&Leak, Option<NameInCode>, ContainerOwner)| Mentions {
+        name: name.clone(),
+        ..Mentions::default()
+    };
+    let mut found: Vec<Mentions> = leaks.iter().map(of_leak).collect();
     for code in codes.iter().filter_map(|&code| graph.address(code)) {
         let mentioned = names.names_in_code(code);
-        for ((leak, owner), found) in leaks.iter().zip(&mut found) {
-            let container = container_part(leak).filter(|wanted| mentioned.has(wanted));
+        for ((leak, name, owner), found) in leaks.iter().zip(&mut found) {
+            let container = name.as_ref().filter(|name| name.all().any(|wanted| mentioned.has(wanted)));
             let object = object_part(leak).filter(|wanted| mentioned.has(wanted));
             if container.is_none() && object.is_none() {
                 continue;
@@ -119,9 +182,11 @@ pub(super) fn find_mentions<M: Memory>(
                 let is_namesake = !is_used && !is_in_function(&leak.holder, &function.function);
                 found.object.push(ObjectMention { is_namesake, function: function.clone() });
             }
-            let Some(wanted) = container else { continue };
+            let Some(wanted) = container.map(NameInCode::name) else { continue };
             let ways: &[&str] = if wanted == ATEXIT { &["register"] } else { &ADDING };
-            let adds = leak.growth_mode == GrowthMode::KeysSet || ways.iter().any(|way| mentioned.has(way));
+            let is_stored =
+                leak.growth_mode == GrowthMode::KeysSet || matches!(name, Some(NameInCode::Link(..)));
+            let adds = is_stored || ways.iter().any(|way| mentioned.has(way));
             let closeness = owner.closeness(&function);
             let is_foreign = closeness == Closeness::Elsewhere && function.is_library();
             found.container.push(Mention { is_foreign, lacks_way: !adds, closeness, function });

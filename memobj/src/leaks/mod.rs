@@ -12,6 +12,7 @@ pub mod source_lines;
 pub mod trend;
 
 mod bounded;
+mod chains;
 mod container_owner;
 mod describe;
 mod descriptors;
@@ -20,6 +21,7 @@ mod entry_code;
 mod find;
 mod hidden;
 mod limits;
+mod line_effects;
 mod made_anew;
 mod native;
 mod replaced;
@@ -49,8 +51,8 @@ use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
-use mentions::Mentions;
-use sleepers::ThreadSwitches;
+use mentions::{Mentions, NameInCode};
+use sleepers::{LoopTimers, ThreadSwitches};
 
 use crate::account::{Account, rows};
 use crate::graph::{NodeId, TooLarge};
@@ -104,6 +106,7 @@ pub struct LeakTracker {
     /// Threads that run Python, in each census.
     threads: Vec<u64>,
     switches: ThreadSwitches,
+    timers: LoopTimers,
     descriptors: DescriptorHistory,
     first_account: Option<Account>,
     /// Memory outside Python objects that is in use, in each census.
@@ -139,11 +142,11 @@ impl Watchable {
             .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .take(MAX_WATCHPOINTS)
             .collect();
-        let owners: Vec<(&Leak, ContainerOwner)> = own
+        let owners: Vec<_> = own
             .iter()
             .map(|(_, candidate)| {
                 let owner = candidate.container.map(|node| ContainerOwner::read(names, holders, node));
-                (&candidate.leak, owner.unwrap_or_default())
+                (&candidate.leak, NameInCode::read(names, holders, candidate), owner.unwrap_or_default())
             })
             .collect();
         let mentions =
@@ -263,6 +266,7 @@ impl LeakTracker {
         });
         self.single_classes.get_or_insert_with(|| holders.single_classes().clone());
         self.switches.add(context.switches, self.first.is_none(), context.stopped);
+        self.timers.add(&mut names, graph, self.moments.len());
         self.descriptors.add(python, holders, &ids, context.descriptors);
         let first = *self.first.get_or_insert(context.at);
         self.moments.push(context.at.saturating_duration_since(first).as_secs_f64());
@@ -327,6 +331,7 @@ impl LeakTracker {
             rss: self.rss.clone(),
             threads: self.threads.clone(),
             switches: self.switches.clone(),
+            timers: self.timers.clone(),
             descriptors: self.descriptors.clone(),
             first_account: self.first_account.clone(),
             foreign_in_use: self.foreign_in_use.clone(),
@@ -394,8 +399,9 @@ impl LeakTracker {
         name_containers(names, holders, &mut found);
         self.watchable = Watchable::read(names, holders, &found);
         if !found.is_empty() {
+            let evidence = (&self.switches, &self.timers);
             self.watchable.sleeping =
-                sleepers::sleeping_lines(names, holders, generations, &self.switches, self.moments.len());
+                sleepers::sleeping_lines(names, holders, generations, evidence, self.moments.len());
         }
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             let with_descriptors = |Candidate { leak, places, .. }: Candidate| {

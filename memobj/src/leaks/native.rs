@@ -93,10 +93,7 @@ impl LeakFinder<'_, '_> {
         (first_bytes, last_bytes): (u64, u64),
         all_frames: bool,
     ) {
-        let grown = |causes: &[GrowthCause]| -> u64 {
-            let rows = memory.rows.iter().filter(|row| causes.contains(&GrowthCause::from_row(row.kind)));
-            rows.map(|row| row.growth_bytes).sum()
-        };
+        let grown = |causes: &[GrowthCause]| grown(&memory.rows, causes);
         let seconds = self.seconds();
         // Rust's allocators are not read: their memory has no known owner.
         let causes = [GrowthCause::Native, GrowthCause::Mapped, GrowthCause::Allocator, GrowthCause::Unknown];
@@ -117,13 +114,12 @@ impl LeakFinder<'_, '_> {
         if found.iter().any(|candidate| *candidate.leak.holder == *ACTIVE_THREADS) {
             explained = explained.saturating_add(grown(&[GrowthCause::Threads]));
         }
-        // Blocks are larger than objects, and tables have room: so the share of the objects counts.
         let added: u64 = found.iter().filter_map(|candidate| candidate.leak.added_bytes).sum();
         let all = last_bytes.saturating_sub(first_bytes).max(added).max(1);
-        let objects = grown(&[GrowthCause::Objects, GrowthCause::PythonFree]) as f64;
-        memory.explained_bytes = explained.saturating_add(whole(objects * added as f64 / all as f64));
-        // Where leaks explain most of the growth, the rest is room of allocators, or a copy that was just being made.
         let growth = memory.bytes_per_minute / MINUTE * seconds;
+        memory.explained_bytes =
+            explained.saturating_add(explained_by_objects(&memory.rows, growth, (added, all)));
+        // Where leaks explain most of the growth, the rest is room of allocators, or a copy that was just being made.
         memory.is_leak &= explained == 0 && memory.explained_bytes as f64 <= growth * (1.0 - MIN_FOREIGN);
         // The collector will free what its garbage keeps.
         if memory.is_leak {
@@ -197,6 +193,22 @@ impl LeakFinder<'_, '_> {
     }
 }
 
+/// By how many bytes the rows with these causes grew.
+fn grown(rows: &[MemoryRowGrowth], causes: &[GrowthCause]) -> u64 {
+    let rows = rows.iter().filter(|row| causes.contains(&GrowthCause::from_row(row.kind)));
+    rows.map(|row| row.growth_bytes).sum()
+}
+
+/// How many bytes of the resident set's growth are objects that leak, if `added` of `all` new bytes of objects do. Blocks are larger than
+/// objects, and tables have room: so the share of the objects counts. Without rows, since a census was not copied, it is their own bytes.
+fn explained_by_objects(rows: &[MemoryRowGrowth], growth: f64, (added, all): (u64, u64)) -> u64 {
+    if rows.is_empty() {
+        return added.min(whole(growth));
+    }
+    let objects = grown(rows, &[GrowthCause::Objects, GrowthCause::PythonFree]);
+    whole(objects as f64 * added as f64 / all as f64)
+}
+
 /// By how many resident bytes the memory outside Python objects and their blocks grew: what is in use, and what is free. Free memory that an
 /// allocator keeps is bounded by what was once in use: its growth counts if it is a large part of the resident set.
 fn foreign_growth(first: &Account, last: &Account) -> (f64, f64) {
@@ -266,6 +278,15 @@ mod tests {
         let rows: Vec<MemoryRow> = mebibytes.iter().map(row).collect();
         let rss_bytes = rows.iter().map(MemoryRow::resident_bytes).sum();
         Account { rss_bytes, rows, ..Account::default() }
+    }
+
+    #[test]
+    fn leaking_objects_explain_their_share() {
+        let row = |kind, growth_bytes| MemoryRowGrowth { kind, detail: None, growth_bytes, current_bytes: 0 };
+        let rows = [row(MemoryKind::PythonObjects, 8 * MIB), row(MemoryKind::NativeUsed, 90 * MIB)];
+        assert_eq!(explained_by_objects(&rows, (100 * MIB) as f64, (3 * MIB, 4 * MIB)), 6 * MIB);
+        assert_eq!(explained_by_objects(&[], (5 * MIB) as f64, (3 * MIB, 4 * MIB)), 3 * MIB);
+        assert_eq!(explained_by_objects(&[], (2 * MIB) as f64, (3 * MIB, 4 * MIB)), 2 * MIB);
     }
 
     #[test]

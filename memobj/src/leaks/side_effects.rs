@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::record::Liveness;
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Content};
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
-use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
+use super::find::{Candidate, LeakFinder, MAX_MULTIPLE, MINUTE, is_multiple};
 use super::history::NameId;
 use crate::graph::NodeId;
 use crate::holders::STANDARD;
@@ -163,8 +163,8 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// Marks the smaller of two containers of one object, or of a part of it, that grew alike from each census to the next: the same code
-    /// fills both.
+    /// Marks the smaller of two containers of one object, or of a part of it, that grew alike from each census to the next, or by a small
+    /// multiple: the same code fills both.
     fn mark_twins(&self, found: &mut [Candidate]) {
         let owners: Vec<Vec<NodeId>> = found.iter().map(|candidate| self.owners_of(candidate)).collect();
         let mut rest = &mut *found;
@@ -240,10 +240,17 @@ impl LeakFinder<'_, '_> {
         self.ids.key(self.holders, node).is_some_and(|(place, _)| places.contains(&place))
     }
 
-    /// An entry, and the first new objects that it refers to, directly or through each other.
+    /// An entry, and the first new objects that it refers to, directly or through each other. Numbers and texts are left out: what has nothing
+    /// else to do with each other may refer to the same one, such as the number of a request.
     fn new_below(&self, item: NodeId) -> Vec<NodeId> {
         let graph = self.holders.graph();
-        let is_new = |node: NodeId| graph.address(node).is_some() && self.generations.first_seen(node) > 0;
+        let is_value = |node: NodeId| {
+            let kind = graph.type_of(node).and_then(|of| of.kind);
+            kind.is_some_and(|kind| kind.content() == Content::Value)
+        };
+        let is_new = |node: NodeId| {
+            graph.address(node).is_some() && self.generations.first_seen(node) > 0 && !is_value(node)
+        };
         let mut met: Vec<NodeId> = vec![item];
         let mut next = 0;
         while let Some(&node) = met.get(next) {
@@ -261,10 +268,16 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// Whether two series of growth are the same, but for what is added between the reads of both.
+/// Whether one of two series of growth is the other, or a small multiple of it, but for what is added between the reads of both.
 fn is_alike(a: &[i64], b: &[i64]) -> bool {
-    let is_near = |(&a, &b): (&i64, &i64)| a.abs_diff(b) <= a.unsigned_abs() / TOLERANCE + 1;
-    a.len() == b.len() && !a.is_empty() && a.iter().zip(b).all(is_near)
+    let is_times = |times: u32, (&of, &all): (&i64, &i64)| {
+        let times = i64::from(times);
+        of.saturating_mul(times).abs_diff(all) <= all.unsigned_abs() / TOLERANCE + times.unsigned_abs()
+    };
+    let is_multiple = |of: &[i64], all: &[i64]| {
+        (1..=MAX_MULTIPLE).any(|times| of.iter().zip(all).all(|both| is_times(times, both)))
+    };
+    a.len() == b.len() && !a.is_empty() && (is_multiple(a, b) || is_multiple(b, a))
 }
 
 /// Whether two series of growth from moment to moment are the same, but for rounding. Equal rates say nothing: both may be constant.
@@ -305,7 +318,15 @@ fn rank(candidate: &Candidate) -> Rank {
 
 #[cfg(test)]
 mod tests {
-    use super::is_in_step;
+    use super::{is_alike, is_in_step};
+
+    #[test]
+    fn multiples_are_alike() {
+        assert!(is_alike(&[50, 51, 47], &[50, 52, 47]) && is_alike(&[50, 51, 47], &[100, 102, 95]));
+        assert!(is_alike(&[152, 150, 141], &[50, 51, 47]));
+        assert!(!is_alike(&[50, 51, 47], &[75, 76, 70]) && !is_alike(&[50, 51, 47], &[50, 102, 47]));
+        assert!(!is_alike(&[], &[]) && !is_alike(&[1], &[1, 1]));
+    }
 
     #[test]
     fn only_uneven_rates_show_a_common_cause() {

@@ -6,20 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::record::CodeLine;
 use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Type;
 use memobj_cpython::runtime::frame::{read_code_location, read_frame_instruction};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+use crate::caches::number;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::{NameReader, code_line};
-use crate::object_graph::RootKind;
+use crate::object_graph::{ObjectGraph, RootKind};
 use crate::survivors::Generations;
 
 /// A stop wakes each thread, which may be counted twice: before it and after it.
 const SWITCHES_PER_STOP: u64 = 2;
 /// Once awake, a thread may wait for a lock, or for the interpreter's.
 const SWITCHES_PER_WAKE: u64 = 3;
+/// References of an object that are followed to a timer, and what a coroutine awaits, in each other.
+const MAX_WIDTH: usize = 64;
+const MAX_AWAITED: usize = 32;
 /// Calls that wait, by the end of the name.
 const WAITS: [&str; 2] = ["sleep", "wait"];
 
@@ -49,12 +54,75 @@ impl ThreadSwitches {
     }
 }
 
+/// The timers of asyncio's event loops. A task that sleeps again and again gets a new timer at the address of the one before: the time when
+/// they are due tells them apart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LoopTimers {
+    /// The census that saw each first, by its address and the bits of that time.
+    first_seen: BTreeMap<(Addr, u64), usize>,
+}
+
+impl LoopTimers {
+    /// Adds those of a census, and forgets those that are gone.
+    pub fn add<M: Memory>(
+        &mut self,
+        names: &mut NameReader<'_, '_, M>,
+        graph: &ObjectGraph<'_>,
+        census: usize,
+    ) {
+        let is_timer: Vec<bool> = graph.types().iter().map(|counted| is_loop_timer(&counted.ty)).collect();
+        let is_timer = |&node: &NodeId| is_timer.get(graph.type_index(node).0 as usize) == Some(&true);
+        let mut now = BTreeMap::new();
+        if graph.types().iter().any(|counted| is_loop_timer(&counted.ty)) {
+            for at in graph.object_nodes().filter(is_timer).filter_map(|node| graph.address(node)) {
+                let Some(when) = names.attribute(at, "_when").and_then(|when| number(names, when)) else {
+                    continue;
+                };
+                let timer = (at, when.to_bits());
+                now.insert(timer, self.first_seen.get(&timer).copied().unwrap_or(census));
+            }
+        }
+        self.first_seen = now;
+    }
+
+    /// Whether those that a coroutine waits for, directly or in what it awaits, were there in half of the censuses. What waits for none is
+    /// no sleep of asyncio.
+    fn are_old(&self, graph: &ObjectGraph<'_>, coroutine: NodeId, censuses: usize) -> bool {
+        let (mut met, mut next) = (vec![coroutine], 0);
+        while let Some(&node) = met.get(next) {
+            next += 1;
+            for &to in graph.references().targets(node).iter().take(MAX_WIDTH) {
+                let leads_on = graph.type_of(to).is_some_and(|of| {
+                    matches!(of.kind, Some(Builtin::Coroutine | Builtin::Frame))
+                        || of.module == "asyncio.timeouts"
+                });
+                if (leads_on || graph.type_of(to).is_some_and(is_loop_timer))
+                    && met.len() < MAX_AWAITED
+                    && !met.contains(&to)
+                {
+                    met.push(to);
+                }
+            }
+        }
+        let timers = met.into_iter().filter(|&node| graph.type_of(node).is_some_and(is_loop_timer));
+        let known = |(&(at, _), &first): (&(Addr, u64), &usize)| (at, first);
+        let first_seen: BTreeMap<Addr, usize> = self.first_seen.iter().map(known).collect();
+        timers
+            .filter_map(|node| first_seen.get(&graph.address(node)?))
+            .all(|first_seen| first_seen * 2 <= censuses)
+    }
+}
+
+fn is_loop_timer(of: &Type) -> bool {
+    of.module == "asyncio.events" && of.qualname == "TimerHandle"
+}
+
 /// The lines of the program where threads and coroutines sleep that woke at most once since the first of `censuses`.
 pub(super) fn sleeping_lines<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     holders: &Holders<'_>,
     generations: &Generations,
-    switches: &ThreadSwitches,
+    (switches, timers): (&ThreadSwitches, &LoopTimers),
     censuses: usize,
 ) -> Vec<CodeLine> {
     let graph = holders.graph();
@@ -74,7 +142,7 @@ pub(super) fn sleeping_lines<M: Memory>(
         // Until 3.10 its frame is an object.
         let of_frame = || targets(node).filter(|&to| is_frame(to)).flat_map(targets);
         let awaited = || targets(node).chain(of_frame()).filter(|&to| is_coroutine(to) && to != node);
-        awaited().next().is_some() && awaited().all(is_old)
+        awaited().next().is_some() && awaited().all(is_old) && timers.are_old(graph, node, censuses)
     };
     let coroutines = graph.object_nodes().filter(|&node| is_coroutine(node) && awaits_old(node));
     let frames: Vec<Addr> = of_threads

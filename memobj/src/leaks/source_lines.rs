@@ -3,7 +3,7 @@
 //! Code objects do not say that without a table of opcodes for each version, and the source is mostly there. What cannot be read, or does
 //! not look like Python, is left as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +13,10 @@ use std::sync::Arc;
 use common::record::{AddingLine, Additions, CodeLine, GrowthMode, Leak};
 
 use super::container_owner::Closeness;
-use super::mentions::{ADDING, Mention, Mentions, REMOVING, container_part, object_part};
+use super::line_effects::{
+    adds, adds_to_any, assigns, assigns_attribute, is_call, line_within, names, occurrences, remakes, removes,
+};
+use super::mentions::{ADDING, Mention, Mentions, NameInCode, container_part, object_part};
 use super::sleepers::is_in_removing_loop;
 
 /// Candidates that are reported, and functions that remove.
@@ -29,24 +32,23 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
     let mut sources = Sources::new(pid);
     for (number, mentions) in mentions {
         let Some(leak) = leaks.get_mut(*number) else { continue };
-        let Some(name) = container_part(leak).map(str::to_owned) else { continue };
+        let Some(place) = &mentions.name else { continue };
+        let name = place.name();
         if leak.is_made_anew {
-            leak.candidates = sources.assigning_lines(mentions, &name);
+            leak.candidates = sources.assigning_lines(mentions, name);
         }
         if leak.candidates.is_empty() {
             let is_replaced = matches!(leak.growth_mode, GrowthMode::Enlarged | GrowthMode::Linked);
-            leak.candidates = sources.lines_that(mentions.of_container().iter(), |line| {
-                adds(line, &name) || is_replaced && remakes(line, &name)
-            });
+            leak.candidates = sources.adding_lines(mentions, place, is_replaced);
         }
         // Functions that only read are left out where others add. Those of libraries are many, and hardly ever the cause.
         if leak.candidates.is_empty() {
             leak.candidates = mentions.most_likely().filter(|line| !line.is_library()).cloned().collect();
         }
         leak.candidates.truncate(MAX_CANDIDATES);
-        leak.removers = sources.lines_that(mentions.of_container().iter(), |line| removes(line, &name));
+        leak.removers = sources.lines_that(mentions.of_container().iter(), |line| removes(line, name));
         if leak.freed == 0 {
-            leak.sleeping_remover = sources.sleeping_remover(sleeping, &leak.removers, &name);
+            leak.sleeping_remover = sources.sleeping_remover(sleeping, &leak.removers, name);
         }
         leak.removers.truncate(MAX_CANDIDATES);
         // The program's own code adds through a method of the library's object.
@@ -99,15 +101,68 @@ impl Sources {
         self.texts.entry(Arc::clone(file)).or_insert_with(|| read_source(pid, file)).as_deref()
     }
 
+    /// The lines that add to what grows.
+    fn adding_lines(&mut self, mentions: &Mentions, place: &NameInCode, is_replaced: bool) -> Vec<CodeLine> {
+        let all = || mentions.of_container().iter();
+        let name = place.name();
+        if let NameInCode::Link(_, holder) = place {
+            return self.linking_lines(mentions, name, holder.as_deref());
+        }
+        let within = |body: &[(u32, &str)]| line_within(body, name);
+        let mut found = match place {
+            NameInCode::Within(_) => self.lines_by(all(), within),
+            _ => Vec::new(),
+        };
+        if found.is_empty() {
+            found = self.lines_that(all(), |line| adds(line, name));
+        }
+        if found.is_empty() && is_replaced {
+            found = self.remaking_lines(mentions, name);
+        }
+        if found.is_empty() { self.lines_by(all(), within) } else { found }
+    }
+
+    /// The lines that link an object to another one by the attribute `link`: in functions that name the holder of the chain, or else those that
+    /// put a new object before the chain, or else all.
+    fn linking_lines(&mut self, mentions: &Mentions, link: &str, holder: Option<&str>) -> Vec<CodeLine> {
+        // What an object begins with is no link to another one.
+        let own = || mentions.of_container().iter().filter(|mention| !mention.is_initializer());
+        let links = |body: &[(u32, &str)]| {
+            body.iter().find(|(_, line)| assigns_attribute(line, link)).map(|&(number, _)| number)
+        };
+        let mut found = Vec::new();
+        if let Some(holder) = holder {
+            let is_named = |body: &[(u32, &str)]| body.iter().any(|(_, line)| names(line, holder));
+            found = self.lines_by(own(), |body| links(body).filter(|_| is_named(body)));
+            if found.is_empty() {
+                found = self.remaking_lines(mentions, holder);
+            }
+        }
+        if found.is_empty() { self.lines_by(own(), links) } else { found }
+    }
+
     /// The lines that give `name` a value: those that make it from the old one, if there are any, and not what an object begins with.
     fn assigning_lines(&mut self, mentions: &Mentions, name: &str) -> Vec<CodeLine> {
-        let remaking = self.lines_that(mentions.of_container().iter(), |line| remakes(line, name));
+        let remaking = self.remaking_lines(mentions, name);
         if remaking.is_empty() {
             let own = mentions.of_container().iter().filter(|mention| !mention.is_initializer());
             self.lines_that(own, |line| assigns(line, name))
         } else {
             remaking
         }
+    }
+
+    /// The lines that make a new value of `name` from the old one, in functions that do not remove from it. If any gives that value to an
+    /// attribute, the others only have a variable of that name.
+    fn remaking_lines(&mut self, mentions: &Mentions, name: &str) -> Vec<CodeLine> {
+        let mut lines = |test: &dyn Fn(&str) -> bool| {
+            self.lines_by(mentions.of_container().iter(), |body| {
+                let is_remover = body.iter().any(|(_, line)| removes(line, name));
+                body.iter().find(|(_, line)| !is_remover && test(line)).map(|&(number, _)| number)
+            })
+        };
+        let of_attributes = lines(&|line| remakes(line, name) && assigns_attribute(line, name));
+        if of_attributes.is_empty() { lines(&|line| remakes(line, name)) } else { of_attributes }
     }
 
     /// The first lines of these functions for which `test` holds, of those that are closest to the owner of the container. Functions
@@ -117,15 +172,38 @@ impl Sources {
         mentions: impl Iterator<Item = &'m Mention>,
         test: impl Fn(&str) -> bool,
     ) -> Vec<CodeLine> {
+        self.lines_by(mentions, |body| body.iter().find(|(_, line)| test(line)).map(|&(number, _)| number))
+    }
+
+    /// The lines that `find` finds in the bodies of these functions, as [`lines_that`](Self::lines_that).
+    fn lines_by<'m>(
+        &mut self,
+        mentions: impl Iterator<Item = &'m Mention>,
+        find: impl Fn(&[(u32, &str)]) -> Option<u32>,
+    ) -> Vec<CodeLine> {
         let own = mentions.filter(|mention| !mention.is_foreign);
         let mut found: Vec<(Closeness, CodeLine)> = Vec::new();
         for mention in own {
-            let line = self.first_lines(std::iter::once(&mention.function), &test).next();
-            found.extend(line.map(|line| (mention.closeness, line)));
+            let function = &mention.function;
+            let Some((source, first)) = self.text(&function.file).zip(function.line) else { continue };
+            let body: Vec<(u32, &str)> = function_lines(source, first).collect();
+            let line = find(&body);
+            found.extend(
+                line.map(|line| (mention.closeness, CodeLine { line: Some(line), ..function.clone() })),
+            );
         }
         let best = found.iter().map(|(closeness, _)| *closeness).min();
         found.retain(|(closeness, _)| Some(*closeness) == best);
-        found.into_iter().map(|(_, line)| line).collect()
+        let mut lines: Vec<CodeLine> = Vec::new();
+        for (_, line) in found {
+            // A line of a function is also one of the function around it.
+            match lines.iter_mut().find(|known| known.file == line.file && known.line == line.line) {
+                Some(known) if known.function.len() < line.function.len() => *known = line,
+                Some(_) => {}
+                None => lines.push(line),
+            }
+        }
+        lines
     }
 
     /// The first line of each of these functions for which `test` holds; functions without such a line are left out.
@@ -251,167 +329,28 @@ fn function_lines(source: &str, first: u32) -> impl Iterator<Item = (u32, &str)>
         let text = line.trim_start();
         text.starts_with("def ") || text.starts_with("async def ") || text.contains("lambda")
     });
+    // A lambda, or a function with its body on the same line.
     let is_lambda = head.is_some_and(|(_, head)| head.contains("lambda"));
+    let is_on_one_line = head.is_some_and(|(_, head)| is_whole_function(head));
     let depth = head.map_or(0, |(_, head)| indent(head));
     let body = lines.take_while(move |(_, line)| {
         let text = line.trim();
         !is_lambda && (text.is_empty() || text.starts_with(['#', ')']) || indent(line) > depth)
     });
-    head.filter(|_| is_lambda).map(|(_, head)| (first, head)).into_iter().chain(body)
+    let with_head = head.filter(|_| is_lambda || is_on_one_line);
+    with_head.map(|(number, head)| (if is_lambda { first } else { number }, head)).into_iter().chain(body)
 }
 
-/// Whether a line adds to something, by whatever name.
-fn adds_to_any(line: &str) -> bool {
-    let names: BTreeSet<&str> = line.split(|c: char| !is_part(c)).filter(|name| !name.is_empty()).collect();
-    names.into_iter().any(|name| adds(line, name))
-}
-
-/// Whether a line of source adds to `name`: `name[…] =`, `name.append(`, `name +=`.
-fn adds(line: &str, name: &str) -> bool {
-    occurrences(line, name).any(|(_, rest)| is_addition(rest))
-}
-
-/// Whether a line of source gives `name` a value.
-fn assigns(line: &str, name: &str) -> bool {
-    occurrences(line, name).any(|(_, rest)| rest.starts_with('=') && !rest.starts_with("=="))
-}
-
-/// Whether a line of source makes a new value of `name` from the old one.
-fn remakes(line: &str, name: &str) -> bool {
-    assigns(line, name) && occurrences(line, name).nth(1).is_some()
-        || occurrences(line, name).any(|(_, rest)| rest.starts_with("+=") || rest.starts_with("|="))
-}
-
-/// Whether a line of source removes from `name`: `del name[…]`, `name.pop(`.
-fn removes(line: &str, name: &str) -> bool {
-    occurrences(line, name).any(|(before, rest)| {
-        let statement = before.rsplit([';', ':']).next().unwrap_or_default().trim_start();
-        is_call(rest, &REMOVING)
-            || statement.starts_with("del ") && rest.starts_with('[')
-            || behind_subscript(rest).is_some_and(|rest| is_call(rest, &REMOVING))
-    })
-}
-
-/// Whether a line of source has a name.
-fn names(line: &str, name: &str) -> bool {
-    occurrences(line, name).next().is_some()
-}
-
-/// What is before a name and behind it, wherever a line of source has it.
-fn occurrences<'a>(line: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let code = line.split('#').next().unwrap_or_default();
-    code.match_indices(name).filter_map(move |(at, _)| {
-        let (before, rest) = code.split_at(at);
-        let rest = rest.strip_prefix(name)?;
-        (!before.ends_with(is_part) && !rest.starts_with(is_part)).then_some((before, rest.trim_start()))
-    })
-}
-
-/// Whether a character may be part of a name.
-fn is_part(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
-}
-
-/// Whether what follows a name calls one of these methods.
-fn is_call(rest: &str, methods: &[&str]) -> bool {
-    let call = rest.strip_prefix('.').and_then(|rest| rest.split_once('('));
-    call.is_some_and(|(method, _)| methods.contains(&method.trim()))
-}
-
-/// What follows a subscript.
-fn behind_subscript(rest: &str) -> Option<&str> {
-    let rest = rest.strip_prefix('[')?;
-    let mut depth = 1_u32;
-    let end = rest.find(|c| {
-        match c {
-            '[' | '(' | '{' => depth = depth.saturating_add(1),
-            ']' | ')' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth == 0
-    })?;
-    rest.get(end..)?.strip_prefix(']').map(str::trim_start)
-}
-
-/// Whether what follows a name adds to it.
-fn is_addition(rest: &str) -> bool {
-    if let Some(behind) = behind_subscript(rest) {
-        // An item that is a container itself: a key of a `defaultdict`.
-        return behind.starts_with('.') && is_addition(behind)
-            || behind.starts_with('=') && !behind.starts_with("==")
-            || ["+=", "|=", "-="].iter().any(|operator| behind.starts_with(operator));
-    }
-    is_call(rest, &ADDING) || ["+=", "|="].iter().any(|operator| rest.starts_with(operator))
+/// Whether the line where a function begins has its body, too: `def add(self, item): self.items.append(item)`.
+fn is_whole_function(head: &str) -> bool {
+    let text = head.split('#').next().unwrap_or_default().trim_end();
+    let has_end = text.contains("):") || text.contains(") ->");
+    text.contains("def ") && has_end && !text.ends_with([':', ',', '(', '\\'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn additions_are_recognized() {
-        for line in [
-            "CACHE[key] = value",
-            "    self.CACHE[(a, b[0])] = 1  # keep",
-            "CACHE.setdefault(key, []).append(1)",
-            "CACHE [key] += 1",
-            "if key not in seen: CACHE.add(key)",
-            "CACHE |= other",
-            "CACHE[key].append(value)",
-            "x = CACHE.get(1); CACHE[1] = x",
-        ] {
-            assert!(adds(line, "CACHE"), "{line}");
-        }
-        for line in [
-            "value = CACHE[key]",
-            "CACHE[key] == value",
-            "if CACHE.get(key) is None:",
-            "MY_CACHE[key] = 1",
-            "CACHES.append(1)",
-            "# CACHE[key] = 1",
-            "CACHE.pop(key)",
-            "CACHE = {}",
-            "CACHE[",
-            "",
-        ] {
-            assert!(!adds(line, "CACHE"), "{line}");
-        }
-    }
-
-    #[test]
-    fn replacements_are_recognized() {
-        for line in ["handler += wrap(1)", "handler = wrap(handler)", "self.handler = wrap(self.handler)"] {
-            assert!(remakes(line, "handler"), "{line}");
-        }
-        for line in ["x = handler", "if handler == wrap(handler):", "handler = None", "handler[1] = handler"]
-        {
-            assert!(!remakes(line, "handler"), "{line}");
-        }
-    }
-
-    #[test]
-    fn removals_are_recognized() {
-        for line in [
-            "del CACHE[key]",
-            "for key in old: del self.CACHE[key]",
-            "for k in [k for k, s in self.CACHE.items() if now - s.at > 20]: del self.CACHE[k]",
-            "value = self.CACHE.pop(key, None)",
-            "CACHE[topic].remove(callback)",
-            "CACHE.clear()  # all",
-        ] {
-            assert!(removes(line, "CACHE"), "{line}");
-        }
-        for line in [
-            "del MY_CACHE[key]",
-            "del CACHE",
-            "CACHE[key] = 1",
-            "# del CACHE[key]",
-            "CACHE.get(key)",
-            "CACHE.pop",
-        ] {
-            assert!(!removes(line, "CACHE"), "{line}");
-        }
-    }
 
     #[test]
     fn likely_line_that_adds_to_nothing_is_corrected() {
@@ -436,11 +375,13 @@ mod tests {
     fn line_is_within_the_function() {
         let source = "CACHE = {}\n\n@decorated\ndef get(key):\n    return CACHE[key]\n\n\
                       async def put(\n    key,\n):\n    # first\n\n    CACHE[key] = 1\n    CACHE[key] = 2\n\
-                      put = lambda k: CACHE.setdefault(k, 1)\nCACHE[0] = 1\n";
+                      put = lambda k: CACHE.setdefault(k, 1)\n\
+                      def add(key) -> None: CACHE[key] = 3\nCACHE[0] = 1\n";
         let line = |first| {
             function_lines(source, first).find(|(_, line)| adds(line, "CACHE")).map(|(number, _)| number)
         };
         assert_eq!((line(3), line(4), line(7), line(14)), (None, None, Some(12), Some(14)));
+        assert_eq!(line(15), Some(15));
         assert_eq!((line(0), line(99)), (None, None));
     }
 }

@@ -303,7 +303,12 @@ def tables_made_anew(n):
     tables.by_name = {"audit": {**rows, str(n): Payload(n)}}
 
 
+# Between the arrays of two moments others are made: an address comes back late.
+passing = collections.deque(maxlen=9)
+
+
 def frame_made_anew(n):
+    passing.append(array.array("d", [1.0]))
     tables.frame = Frame(tables.frame.numbers + array.array("d", [1.0] * 16))
 
 
@@ -779,6 +784,18 @@ def thread_local():
     sys.stdin.read()
 
 
+def thread_local_of_pool():
+    def work(first):
+        local.kept = []
+        for n in steps():
+            if n % 6 == first:
+                local.kept.append(Payload(n))
+
+    for first in range(6):
+        threading.Thread(target=work, args=(first,), name="pool-worker-%d" % first, daemon=True).start()
+    sys.stdin.read()
+
+
 kept_until_swept = {}
 
 
@@ -821,9 +838,16 @@ def swept_in_vain():
     keep_until_swept(sweep_often)
 
 
-async def keep_until_task_sweeps():
+async def sweep_often_in_task():
+    while True:
+        await asyncio.sleep(0.05)
+        for n in [n for n in kept_until_swept if n < 0]:
+            kept_until_swept.pop(n)
+
+
+async def keep_until_task_sweeps(sweep):
     begin = time.monotonic()
-    sweeper = asyncio.ensure_future(sweep_rarely_in_task())
+    sweeper = asyncio.ensure_future(sweep())
     for n in range(1 << 62):
         kept_until_swept[n] = Payload(n)
         await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
@@ -832,7 +856,12 @@ async def keep_until_task_sweeps():
 
 def swept_by_task():
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    asyncio.run(keep_until_task_sweeps())
+    asyncio.run(keep_until_task_sweeps(sweep_rarely_in_task))
+
+
+def swept_in_vain_by_task():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(keep_until_task_sweeps(sweep_often_in_task))
 
 
 requests = contextvars.ContextVar("requests") if contextvars else None
@@ -942,9 +971,11 @@ WHOLE = {
     "finished_tasks": finished_tasks,
     "context_of_task": context_of_task,
     "context_in_use": context_in_use,
+    "thread_local_of_pool": thread_local_of_pool,
     "swept_by_thread": swept_by_thread,
     "swept_by_task": swept_by_task,
     "swept_in_vain": swept_in_vain,
+    "swept_in_vain_by_task": swept_in_vain_by_task,
 }
 
 
