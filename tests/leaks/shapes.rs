@@ -139,6 +139,8 @@ pub const ALL: &[Shape] = &[
     leak("tables_made_anew", PAYLOAD, &["__main__.tables.by_name"]),
     enlarged("frame_made_anew", &["array.array"], &["__main__.tables.frame"]),
     leak("listed_weakly", &["function"], &["__main__.listeners.called"]),
+    leak("answered", PAYLOAD, &["__main__.answers"]),
+    leak("pairs_of_payloads", PAYLOAD, &["__main__.pairs"]),
     leak("two_tables", PAYLOAD, &["__main__.register.by_number"]),
     leak("partials", PAYLOAD, &["__main__.callbacks"]),
     leak("logging_handlers", &["logging.NullHandler"], &["__main__.log.handlers"]),

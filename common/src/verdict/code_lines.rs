@@ -11,7 +11,7 @@ const MAX_CALLERS: usize = 3;
 const MAX_LIBRARY: usize = 2;
 
 /// The lines that add, each with its callers up to the first one of the standard library.
-pub(super) fn adds(additions: &Additions) -> String {
+pub(super) fn adds(leak: &Leak, additions: &Additions) -> String {
     if let Some(refused) = &additions.refused {
         return format!("not known: {refused}");
     }
@@ -28,14 +28,21 @@ pub(super) fn adds(additions: &Additions) -> String {
         })
         .collect();
     match (additions.seen, known) {
-        (0, _) => format!(
-            "nothing was added in {} of watching; start it again with a longer --for",
-            span(additions.watched_seconds)
-        ),
+        (0, _) => nothing_added(leak, &span(additions.watched_seconds).to_string()),
         (_, 0) => {
             format!("{} seen, from code that is not known", counted(additions.seen, "addition", "additions"))
         }
         _ => format!("{}, {} of {seen} additions seen", lines.join("; "), thousands(known)),
+    }
+}
+
+/// Of many containers only the one that grew most is watched.
+fn nothing_added(leak: &Leak, time: &str) -> String {
+    match &leak.container {
+        Some(container) if leak.entries.is_none() => format!(
+            "nothing was added in {time} to the {container} that was watched, one of several that grow"
+        ),
+        _ => format!("nothing was added in {time} of watching; start it again with a longer --for"),
     }
 }
 

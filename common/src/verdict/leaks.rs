@@ -197,7 +197,7 @@ fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Sentence
         lines.push(Sentence::detail("code", &functions(std::slice::from_ref(code))));
     }
     if let Some(additions) = &leak.additions {
-        lines.push(Sentence::detail("adds", &adds(additions)));
+        lines.push(Sentence::detail("adds", &adds(leak, additions)));
     }
     if leak.additions.as_ref().is_none_or(|additions| additions.lines.is_empty())
         && !leak.candidates.is_empty()

@@ -67,7 +67,7 @@ impl LeakFinder<'_, '_> {
             added.zip(into).is_some_and(|((of, _), (into, _))| self.ids.type_index(graph, into) == of);
         let entries = groups
             .zip(added)
-            .map(|(groups, added)| self.entries(groups, added, is_chain && self.is_link(added.0)));
+            .map(|(groups, added)| self.entries(names, groups, added, is_chain && self.is_link(added.0)));
         let main = self.main(rows, entries.as_ref());
         let entries = entries.filter(|entries| {
             main.is_some_and(|main| Some(main.type_id) == self.ids.type_of(entries.counted))

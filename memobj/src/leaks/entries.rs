@@ -2,14 +2,17 @@
 //!
 //! A growth root may only wrap what it is there for: a tuple of a job and its time, a dict with an exception. Then the entry is that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::find::LeakFinder;
 use super::growth_roots::{RootGroup, is_user_class};
 use crate::graph::NodeId;
+use crate::names::{NameReader, Reference};
 use crate::object_graph::TypeIndex;
 
 /// Wrappers around an entry that are followed.
@@ -42,8 +45,9 @@ impl LeakFinder<'_, '_> {
 
     /// The entries that the growth roots of type `root` are or wrap. Roots in objects of their own type are links of a chain: then every
     /// object of that type counts.
-    pub(super) fn entries(
+    pub(super) fn entries<M: Memory>(
         &self,
+        names: &mut NameReader<'_, '_, M>,
         groups: &HashMap<TypeIndex, RootGroup>,
         (root, group): (TypeIndex, &RootGroup),
         is_chain: bool,
@@ -63,15 +67,51 @@ impl LeakFinder<'_, '_> {
         nodes.dedup();
         let within = |of: TypeIndex| group.types.get(&of).copied().unwrap_or(0);
         let is_one_each = within(of).abs_diff(group.roots).saturating_mul(5) <= group.roots;
+        let keys = if is_chain { HashSet::new() } else { self.keys_of_new(names, group) };
         if is_chain || is_one_each || !group.is_spread(self.generations) {
-            return Entries { of, nodes, counted: of, share: 1.0 };
+            let (mut all, mut of_keys) = (0.0, 0.0);
+            for group in groups.values() {
+                let count = group.types.get(&of).copied().unwrap_or(0) as f64;
+                all += count;
+                of_keys += count * self.part_of_keys(&keys, group);
+            }
+            let share = if of_keys > 0.0 { 1.0 - of_keys / all } else { 1.0 };
+            return Entries { of, nodes, counted: of, share };
         }
         // Others of the type may be in objects of another type, and these are entries as well; a wrapper is counted wherever it is.
         let everywhere = || groups.values().filter_map(|group| group.types.get(&root)).sum();
         let all = if of == root { within(root) } else { everywhere() };
         // Two containers may wrap the same entry.
         let once = nodes.len() as f64 / wrappers.max(1) as f64;
-        Entries { of, nodes, counted: root, share: once * group.roots as f64 / all.max(1) as f64 }
+        let entries = group.roots as f64 * (1.0 - self.part_of_keys(&keys, group));
+        Entries { of, nodes, counted: root, share: once * entries / all.max(1) as f64 }
+    }
+
+    /// The part of a group's growth roots that are keys, or parts of keys, of values that are new, too: each entry of a dict counts once.
+    fn part_of_keys(&self, keys: &HashSet<Addr>, group: &RootGroup) -> f64 {
+        let is_key = |node: NodeId| self.holders.graph().address(node).is_some_and(|at| keys.contains(&at));
+        let is_of_key =
+            |&&node: &&NodeId| is_key(node) || self.holders.paths().parent(node).is_some_and(is_key);
+        let among = group.samples.iter().filter(is_of_key).count();
+        among as f64 / group.samples.len().max(1) as f64
+    }
+
+    /// The keys, in the container with most growth roots of a group, whose values are new.
+    fn keys_of_new<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> HashSet<Addr> {
+        let graph = self.holders.graph();
+        let is_new = |at: Addr| graph.node(at).is_some_and(|node| self.generations.first_seen(node) > 0);
+        let mut keys = HashSet::new();
+        if let Some(at) = group.most().and_then(|(container, _)| graph.address(container)) {
+            names.visit_references(at, |to, reference| {
+                if let Reference::Entry(key) = reference
+                    && key != to
+                    && is_new(to)
+                {
+                    keys.insert(key);
+                }
+            });
+        }
+        keys
     }
 
     /// The nearest new object of a class of the program that a wrapper leads to, or else the nearest new function or coroutine; otherwise

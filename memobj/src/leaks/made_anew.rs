@@ -34,7 +34,7 @@ impl LeakFinder<'_, '_> {
         let graph = self.holders.graph();
         let made = self.generations.first_seen(node);
         let is_late = made.saturating_mul(2) >= self.generations.current();
-        if graph.address(node).is_none() || !is_late && !(is_raw && made > 0) {
+        if graph.address(node).is_none() || !(is_late || is_raw && made > 0) {
             return false;
         }
         let kind = graph.type_of(node).and_then(|of| of.kind);

@@ -538,6 +538,22 @@ def nothings_kept(n):
     nothings.extend([None] * 64)
 
 
+answers = {}
+
+
+def answered(n):
+    """The question, within the key, and the answer are of one type: an entry counts once."""
+    answers[Payload(n), n] = Payload(n)
+
+
+def pairs_of_payloads(n):
+    """Both are of one type."""
+    pairs[Payload(n)] = Payload(n)
+
+
+pairs = {}
+
+
 @functools.lru_cache(maxsize=None)
 def cached_without_limit(n):
     return {"prompt": "p" * 50 + str(n)}
