@@ -28,7 +28,10 @@ pub(super) fn adds(leak: &Leak, additions: &Additions) -> String {
         })
         .collect();
     match (additions.seen, known) {
-        (0, _) => nothing_added(leak, &span(additions.watched_seconds).to_string()),
+        (0, _) => {
+            let one_of = leak.container.as_deref().filter(|_| leak.entries.is_none());
+            nothing_added(one_of, &span(additions.watched_seconds).to_string())
+        }
         (_, 0) => {
             format!("{} seen, from code that is not known", counted(additions.seen, "addition", "additions"))
         }
@@ -36,13 +39,15 @@ pub(super) fn adds(leak: &Leak, additions: &Additions) -> String {
     }
 }
 
-/// Of many containers only the one that grew most is watched.
-fn nothing_added(leak: &Leak, time: &str) -> String {
-    match &leak.container {
-        Some(container) if leak.entries.is_none() => format!(
-            "nothing was added in {time} to the {container} that was watched, one of several that grow"
-        ),
-        _ => format!("nothing was added in {time} of watching; start it again with a longer --for"),
+/// Says that nothing was seen; of several containers, all of this type, only the one that grew most was watched.
+fn nothing_added(one_of: Option<&str>, time: &str) -> String {
+    match one_of {
+        Some(container) => {
+            format!(
+                "nothing was added in {time} to the {container} that was watched, one of several that grow"
+            )
+        }
+        None => format!("nothing was added in {time} of watching; start it again with a longer --for"),
     }
 }
 
@@ -101,6 +106,13 @@ mod tests {
         };
         let frames: Vec<CodeLine> = (1..).zip(files).map(frame).collect();
         call_chain(&frames)
+    }
+
+    #[test]
+    fn one_of_several_containers_was_watched() {
+        assert!(nothing_added(None, "5 s").ends_with("start it again with a longer --for"));
+        let text = nothing_added(Some("list"), "5 s");
+        assert_eq!(text, "nothing was added in 5 s to the list that was watched, one of several that grow");
     }
 
     #[test]
