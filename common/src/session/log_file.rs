@@ -52,7 +52,8 @@ impl LogFile {
         Ok(Self { name, existing, file, path, head, needs_head: true, waiting, since: Instant::now() })
     }
 
-    /// Writes a line before the first ones of each file that is empty then: the titles of a table.
+    /// Writes a line before the first ones of each file that is empty then: the titles of a table. A file that gets no line has only that once
+    /// the next one begins.
     #[must_use]
     pub fn with_head(mut self, head: Vec<u8>) -> Self {
         self.head = head;
@@ -64,6 +65,13 @@ impl LogFile {
         let path = dated_path(&self.name, now)?;
         if path != self.path {
             self.write_member()?;
+            // The first one, if no line came in its time.
+            let head = self.missing_head()?;
+            if self.is_compressed() && !head.is_empty() {
+                self.file.write_all(&compressed(&[&head])?)?;
+            } else {
+                self.file.write_all(&head)?;
+            }
             self.file = open(&path, self.existing)?;
             self.needs_head = true;
             self.path = path;
@@ -73,7 +81,7 @@ impl LogFile {
 
     fn append(&mut self, lines: &[u8], now: Stamp, at: Instant) -> io::Result<()> {
         self.rotate(now)?;
-        if self.path.extension().is_none_or(|ending| ending != "gz") {
+        if !self.is_compressed() {
             return match self.missing_head()? {
                 head if head.is_empty() => self.file.write_all(lines),
                 head => self.file.write_all(&[&head, lines].concat()),
@@ -101,11 +109,20 @@ impl LogFile {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(&self.missing_head()?)?;
-        encoder.write_all(&std::mem::take(&mut self.waiting))?;
-        self.file.write_all(&encoder.finish()?)
+        let member = compressed(&[&self.missing_head()?, &std::mem::take(&mut self.waiting)])?;
+        self.file.write_all(&member)
     }
+
+    fn is_compressed(&self) -> bool {
+        self.path.extension().is_some_and(|ending| ending == "gz")
+    }
+}
+
+/// A gzip member of these parts.
+fn compressed(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    parts.iter().try_for_each(|part| encoder.write_all(part))?;
+    encoder.finish()
 }
 
 impl Write for LogFile {
@@ -197,6 +214,24 @@ mod tests {
             ["log-01.csv", "log-02.csv", "log-03.csv"].map(read),
             ["titles\nrow\nrow\n", "titles\nrow\nrow\n", "titles\nrow\n"]
         );
+    }
+
+    #[test]
+    fn file_without_a_line_has_the_head() {
+        let folder = tempfile::tempdir().unwrap();
+        for (ending, is_whole) in [("csv", true), ("csv.gz", false)] {
+            let name = folder.path().join(format!("log-%Y.{ending}"));
+            let first = dated_path(&name, Stamp::now()).unwrap();
+            let log = LogFile::open(&name, Existing::Append).unwrap();
+            let mut log = log.with_head(b"titles\n".to_vec());
+            log.append(b"row\n", at("2020-11-01T12:00:00.000+00:00"), Instant::now()).unwrap();
+            let mut text = std::fs::read(&first).unwrap();
+            if !is_whole {
+                let file = std::mem::take(&mut text);
+                io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&file[..]), &mut text).unwrap();
+            }
+            assert_eq!(text, b"titles\n", "{first:?}");
+        }
     }
 
     #[test]
