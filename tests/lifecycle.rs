@@ -54,10 +54,12 @@ fn exit_is_noticed_during_long_interval() {
 fn target_killed_any_time_ends_run() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     for round in 0..30_u64 {
-        let target = Target::start(python, "forked.py", &["20", "0"]);
+        // One that sleeps is hardly ever stopped.
+        let is_busy = round % 3 == 0;
+        let target = Target::start(python, "forked.py", &["20", "0", if is_busy { "0" } else { "10" }]);
         let observer = memobj(target.pid(), &["-i", "10ms"]).start();
         // During the first census too, and in the middle of stops.
-        if round % 3 == 0 {
+        if is_busy {
             wait_until(PATIENCE, "a stop", || {
                 observer.has_ended() || tasks(target.pid()).iter().any(|task| task.tracer != 0)
             });

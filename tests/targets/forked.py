@@ -1,8 +1,8 @@
-"""A server that loads first and forks then: forked.py MIB WORKERS
+"""A server that loads first and forks then: forked.py MIB WORKERS [MILLISECONDS]
 
 The parent makes a heap of MIB in small objects and as many bytes again of one buffer, then forks WORKERS children that share it all and wait, each touching
-a little of its own now and then. Prints `ready PID`, the pids of the workers behind it. The parent asks the kernel about its children all the time, stops and
-continuations too, and counts SIGCHLD. When its stdin closes it prints
+a little of its own now and then. Prints `ready PID`, the pids of the workers behind it. The parent asks the kernel about its children each MILLISECONDS (10),
+stops and continuations too, and counts SIGCHLD. With 0 it never sleeps. When its stdin closes it prints
 
     verdict {"noticed": what the kernel told of the children, "statuses": how each ended}
 
@@ -39,7 +39,7 @@ def watch_stdin():
     ending.set()
 
 
-def main(mib, workers):
+def main(mib, workers, milliseconds=10):
     signal.signal(signal.SIGCHLD, lambda *_: None if ending.is_set() else noticed.append("SIGCHLD"))
     buffer = b"\\1" * (mib << 19)
     held = [("%d" % i, [i]) for i in range((mib << 19) // 200)]
@@ -58,7 +58,7 @@ def main(mib, workers):
     threading.Thread(target=watch_stdin, daemon=True).start()
     print("ready", os.getpid(), *pids, flush=True)
     statuses = {}
-    while not ending.wait(0.01):
+    while not ending.wait(milliseconds / 1000):
         for pid in pids:
             found = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if found != (0, 0):
