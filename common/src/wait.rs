@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::process::ProcessId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -34,6 +35,18 @@ pub struct Ready {
 
 /// Marks what is ready.
 type Mark = fn(&mut Ready);
+
+/// Whether one of these events comes within `limit`. A signal ends the wait early.
+///
+/// # Errors
+/// If the kernel cannot wait.
+pub fn is_ready(file: &impl AsFd, events: PollFlags, limit: Duration) -> io::Result<bool> {
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(file, events)], Some(&limit)) {
+        Err(Errno::INTR) => Ok(false),
+        ready => Ok(ready? > 0),
+    }
+}
 
 /// The descriptors to wait for.
 #[derive(Debug, Default)]
@@ -134,7 +147,7 @@ impl Waiter {
         });
         let mut ready = Ready::default();
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => {
                 for (fd, kind) in fds.iter().zip(&kinds) {
                     if !fd.revents().is_empty() {

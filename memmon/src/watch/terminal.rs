@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use common::record::Record;
 use common::stdio::wants_colour;
+use common::wait::is_ready;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{
@@ -126,7 +127,7 @@ impl TerminalScreen {
         let mut is_due = false;
         while self.has_keys && is_acquired() {
             let timeout = if self.decoder.is_waiting() { KEY_TIMEOUT } else { Duration::ZERO };
-            let pressed = if is_readable(timeout)? {
+            let pressed = if is_ready(&stdin(), PollFlags::IN, timeout)? {
                 let count = match retry_on_intr(|| rustix::io::read(stdin(), &mut bytes)) {
                     Err(Errno::AGAIN) => break,
                     Ok(0) | Err(Errno::IO) => return Ok(true),
@@ -233,17 +234,6 @@ fn area() -> Rect {
     let bounded = |cells: u16, default: u16, most: u16| if cells == 0 { default } else { cells.min(most) };
     let width = bounded(columns, DEFAULT_SIZE.0, MAX_SIZE.0);
     Rect::new(0, 0, width, bounded(rows, DEFAULT_SIZE.1, MAX_SIZE.1))
-}
-
-/// Whether stdin becomes readable within `timeout`.
-fn is_readable(timeout: Duration) -> io::Result<bool> {
-    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
-    let stdin = stdin();
-    let mut descriptors = [PollFd::new(&stdin, PollFlags::IN)];
-    match poll(&mut descriptors, Some(&timeout)) {
-        Err(Errno::INTR) => Ok(false),
-        ready => Ok(ready? > 0),
-    }
 }
 
 /// Output that is written as a whole.

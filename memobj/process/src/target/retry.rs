@@ -1,5 +1,4 @@
-//! Waits for another tracer: a process has one at most, and another memobj holds it for milliseconds, or a few
-//! seconds if the heap is large.
+//! Waits for another tracer: a process has one at most, and another memobj holds it for milliseconds, or seconds if the heap is large.
 
 use std::time::{Duration, Instant};
 

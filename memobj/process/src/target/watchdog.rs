@@ -18,8 +18,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::process::ProcessState;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use common::wait::is_ready;
+use rustix::event::PollFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, setsid};
 
 use super::procfs::thread_status;
@@ -172,16 +172,6 @@ pub fn run_watchdog(parent: &str) -> io::Result<()> {
         // The process has ended, or has not waited for an answer.
         Err(_) if is_ready(&io::stdin(), PollFlags::HUP, Duration::ZERO)? => Ok(()),
         ended => ended,
-    }
-}
-
-/// Whether one of these events comes within `limit`.
-fn is_ready(file: &impl AsFd, events: PollFlags, limit: Duration) -> io::Result<bool> {
-    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-    match poll(&mut [PollFd::new(file, events)], Some(&limit)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 
