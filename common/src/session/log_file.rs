@@ -64,14 +64,8 @@ impl LogFile {
     fn rotate(&mut self, now: Stamp) -> io::Result<()> {
         let path = dated_path(&self.name, now)?;
         if path != self.path {
-            self.write_member()?;
-            // The first one, if no line came in its time.
-            let head = self.missing_head()?;
-            if self.is_compressed() && !head.is_empty() {
-                self.file.write_all(&compressed(&[&head])?)?;
-            } else {
-                self.file.write_all(&head)?;
-            }
+            let waiting = std::mem::take(&mut self.waiting);
+            self.write_with_head(&waiting)?;
             self.file = open(&path, self.existing)?;
             self.needs_head = true;
             self.path = path;
@@ -82,10 +76,7 @@ impl LogFile {
     fn append(&mut self, lines: &[u8], now: Stamp, at: Instant) -> io::Result<()> {
         self.rotate(now)?;
         if !self.is_compressed() {
-            return match self.missing_head()? {
-                head if head.is_empty() => self.file.write_all(lines),
-                head => self.file.write_all(&[&head, lines].concat()),
-            };
+            return self.write_with_head(lines);
         }
         if self.waiting.is_empty() {
             self.since = at;
@@ -109,8 +100,17 @@ impl LogFile {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let member = compressed(&[&self.missing_head()?, &std::mem::take(&mut self.waiting)])?;
-        self.file.write_all(&member)
+        let waiting = std::mem::take(&mut self.waiting);
+        self.write_with_head(&waiting)
+    }
+
+    /// Writes lines to the file, which may be none, behind the head if that is missing.
+    fn write_with_head(&mut self, lines: &[u8]) -> io::Result<()> {
+        let bytes = [&self.missing_head()?, lines].concat();
+        match self.is_compressed() && !bytes.is_empty() {
+            true => self.file.write_all(&compressed(&bytes)?),
+            false => self.file.write_all(&bytes),
+        }
     }
 
     fn is_compressed(&self) -> bool {
@@ -118,10 +118,10 @@ impl LogFile {
     }
 }
 
-/// A gzip member of these parts.
-fn compressed(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
+/// A gzip member.
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    parts.iter().try_for_each(|part| encoder.write_all(part))?;
+    encoder.write_all(bytes)?;
     encoder.finish()
 }
 
@@ -178,6 +178,17 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// What a log has, compressed or not.
+    fn text_of(path: &Path) -> String {
+        let file = File::open(path).unwrap();
+        let is_compressed = path.extension().is_some_and(|ending| ending == "gz");
+        io::read_to_string::<Box<dyn io::Read>>(match is_compressed {
+            true => Box::new(flate2::read::MultiGzDecoder::new(file)),
+            false => Box::new(file),
+        })
+        .unwrap()
+    }
+
     #[test]
     fn new_day_begins_new_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -219,18 +230,13 @@ mod tests {
     #[test]
     fn file_without_a_line_has_the_head() {
         let folder = tempfile::tempdir().unwrap();
-        for (ending, is_whole) in [("csv", true), ("csv.gz", false)] {
+        for ending in ["csv", "csv.gz"] {
             let name = folder.path().join(format!("log-%Y.{ending}"));
             let first = dated_path(&name, Stamp::now()).unwrap();
             let log = LogFile::open(&name, Existing::Append).unwrap();
             let mut log = log.with_head(b"titles\n".to_vec());
             log.append(b"row\n", at("2020-11-01T12:00:00.000+00:00"), Instant::now()).unwrap();
-            let mut text = std::fs::read(&first).unwrap();
-            if !is_whole {
-                let file = std::mem::take(&mut text);
-                io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&file[..]), &mut text).unwrap();
-            }
-            assert_eq!(text, b"titles\n", "{first:?}");
+            assert_eq!(text_of(&first), "titles\n", "{first:?}");
         }
     }
 
@@ -245,14 +251,7 @@ mod tests {
                 log.append(b"row\n", Stamp::now(), Instant::now()).unwrap();
             }
             drop(logs);
-            let mut text = String::new();
-            if name.ends_with("gz") {
-                let file = flate2::read::MultiGzDecoder::new(File::open(&path).unwrap());
-                io::Read::read_to_string(&mut { file }, &mut text).unwrap();
-            } else {
-                text = std::fs::read_to_string(&path).unwrap();
-            }
-            assert_eq!(text, "titles\nrow\nrow\n", "{name}");
+            assert_eq!(text_of(&path), "titles\nrow\nrow\n", "{name}");
         }
     }
 
