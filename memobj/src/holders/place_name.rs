@@ -82,6 +82,12 @@ impl NamePart {
     }
 }
 
+/// The name that a place of one thread ([`NamePart::OfThread`]) has for all threads together.
+pub fn name_of_threads(place: &str) -> Option<String> {
+    let (_, of_all) = place.strip_prefix("thread ")?.split_once(": ")?;
+    Some(format!("threads: {of_all}"))
+}
+
 /// Builds the names of places.
 pub struct PlaceNamer<'a, 'p, 'm, 'w, M> {
     /// The graph.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_process::memory::Memory;
 
-use super::find::{Candidate, LeakFinder, MINUTE, add_growth, merge};
+use super::find::{Candidate, LeakFinder, MINUTE, add_growth, merge, steps};
 use super::history::NameId;
 use super::trend::Trends;
 use crate::graph::NodeId;
@@ -33,32 +33,28 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// Adds to each chain what hangs on it and has a shorter path from another place, whether or not that is a leak by itself.
+    /// Merges into each chain its objects to which another place has a shorter path. That place may be no leak by itself.
     pub(super) fn join_chains(&self, trends: &Trends, found: &mut Vec<Candidate>) {
-        let mut number = 0;
-        while let Some(chain) = found.get(number) {
-            number += 1;
-            let linked = if chain.is_chain() { self.linked_places(chain) } else { BTreeSet::new() };
-            let name = chain.leak.name.clone();
-            for place in linked {
-                let is_part = |other: &Candidate| other.leak.name == name && other.places.contains(&place);
-                match found.iter().position(is_part) {
-                    Some(other) if other + 1 == number => {}
-                    Some(other) => {
-                        let part = found.remove(other);
-                        number -= usize::from(other < number);
-                        if let Some(chain) = number.checked_sub(1).and_then(|at| found.get_mut(at)) {
-                            merge(chain, part);
-                        }
-                    }
-                    None => {
-                        if let Some(chain) = number.checked_sub(1).and_then(|at| found.get_mut(at)) {
-                            self.add_rows(trends, chain, place);
-                        }
-                    }
+        let mut waiting = std::mem::take(found);
+        while let Some(at) = waiting.iter().position(Candidate::is_chain) {
+            let mut chain = waiting.remove(at);
+            for place in self.linked_places(&chain) {
+                let name = &chain.leak.name;
+                let is_part = |other: &Candidate| other.leak.name == *name && other.places.contains(&place);
+                let part = [&mut waiting, &mut *found].into_iter().find_map(|list| {
+                    let at = list.iter().position(is_part)?;
+                    Some(list.remove(at))
+                });
+                match part {
+                    Some(part) => merge(&mut chain, part),
+                    // It may have come with another part.
+                    None if chain.places.contains(&place) => {}
+                    None => self.add_rows(trends, &mut chain, place),
                 }
             }
+            found.push(chain);
         }
+        found.append(&mut waiting);
     }
 
     /// The other places that hold objects of a chain's type to which its own objects refer.
@@ -94,11 +90,7 @@ impl LeakFinder<'_, '_> {
             if leak.name == name {
                 leak.objects_per_minute += objects;
                 leak.survived = leak.survived.saturating_add(row.survived());
-                let steps = row.objects.iter().zip(row.objects.iter().skip(1));
-                let steps: Vec<i64> = steps
-                    .map(|(&before, &after)| after.cast_signed().saturating_sub(before.cast_signed()))
-                    .collect();
-                add_growth(&mut leak.growth_by_census, &steps);
+                add_growth(&mut leak.growth_by_census, steps(&row.objects));
                 let (_, newest) = self.ages(Some(row));
                 leak.newest_age_seconds = leak.newest_age_seconds.min(newest);
             }

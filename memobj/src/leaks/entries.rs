@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
@@ -101,7 +101,11 @@ impl LeakFinder<'_, '_> {
         let graph = self.holders.graph();
         let is_new = |at: Addr| graph.node(at).is_some_and(|node| self.generations.first_seen(node) > 0);
         let mut keys = HashSet::new();
-        if let Some(at) = group.most().and_then(|(container, _)| graph.address(container)) {
+        let has_keys = |&node: &NodeId| {
+            graph.type_of(node).and_then(|of| of.kind).is_some_and(|kind| kind.growth() == Growth::Keys)
+        };
+        let container = group.most().map(|(container, _)| container).filter(has_keys);
+        if let Some(at) = container.and_then(|container| graph.address(container)) {
             names.visit_references(at, |to, reference| {
                 if let Reference::Entry(key) = reference
                     && key != to

@@ -93,14 +93,7 @@ impl GrowingRow<'_> {
             Some(_) => &self.row.entries,
             None => &self.row.bytes,
         };
-        let pairs = values.iter().zip(values.iter().skip(1));
-        pairs
-            .map(|(&before, &after)| {
-                let growth =
-                    after.saturating_sub(before).cast_signed() - before.saturating_sub(after).cast_signed();
-                (growth as f64 * share).round() as i64
-            })
-            .collect()
+        steps(values).map(|growth| (growth as f64 * share).round() as i64).collect()
     }
 
     /// Objects per minute.
@@ -327,7 +320,7 @@ pub(super) fn is_multiple(rate: f64, of: f64) -> bool {
 pub(super) fn merge(into: &mut Candidate, other: Candidate) {
     let (a, b) = (&mut into.leak, other.leak);
     a.objects_per_minute += b.objects_per_minute;
-    add_growth(&mut a.growth_by_census, &b.growth_by_census);
+    add_growth(&mut a.growth_by_census, b.growth_by_census.iter().copied());
     a.held_objects = a.held_objects.saturating_add(b.held_objects);
     a.held_size_bytes = a.held_size_bytes.saturating_add(b.held_size_bytes);
     a.survived = a.survived.saturating_add(b.survived);
@@ -339,9 +332,17 @@ pub(super) fn merge(into: &mut Candidate, other: Candidate) {
     into.items.extend(other.items);
 }
 
+/// The growth from each value to the next.
+pub(super) fn steps(values: &[u64]) -> impl Iterator<Item = i64> {
+    let pairs = values.iter().zip(values.iter().skip(1));
+    pairs.map(|(&before, &after)| {
+        after.saturating_sub(before).cast_signed() - before.saturating_sub(after).cast_signed()
+    })
+}
+
 /// Adds a series of growth to another one.
-pub(super) fn add_growth(into: &mut [i64], other: &[i64]) {
-    into.iter_mut().zip(other).for_each(|(sum, step)| *sum = sum.saturating_add(*step));
+pub(super) fn add_growth(into: &mut [i64], other: impl Iterator<Item = i64>) {
+    into.iter_mut().zip(other).for_each(|(sum, step)| *sum = sum.saturating_add(step));
 }
 
 pub(super) fn merge_rates(into: &mut Leak, other: &Leak) {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::graph::NodeId;
+use crate::holders::place_name::name_of_threads;
 use crate::holders::{Holders, PlaceId};
 use crate::object_graph::{ObjectGraph, TypeIndex};
 use crate::survivors::{Generations, Keeper};
@@ -56,12 +57,6 @@ impl NameTable {
     fn name(&self, id: NameId) -> Arc<str> {
         self.list.get(id.0 as usize).map_or_else(|| "?".into(), Arc::clone)
     }
-}
-
-/// The name of what a place of one thread is in all threads together.
-fn name_of_threads(place: &str) -> Option<String> {
-    let (_, of_all) = place.strip_prefix("thread ")?.split_once(": ")?;
-    Some(format!("threads: {of_all}"))
 }
 
 /// A place and a type.

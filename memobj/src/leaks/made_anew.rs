@@ -33,16 +33,19 @@ impl LeakFinder<'_, '_> {
     fn is_made_anew(&self, node: NodeId, is_raw: bool) -> bool {
         let graph = self.holders.graph();
         let made = self.generations.first_seen(node);
-        let is_late = made.saturating_mul(2) >= self.generations.current();
-        if graph.address(node).is_none() || !(is_late || is_raw && made > 0) {
+        if graph.address(node).is_none() {
             return false;
         }
         let kind = graph.type_of(node).and_then(|of| of.kind);
         let holds =
             kind.is_some_and(|kind| kind.growth() != Growth::Fixed && kind.content() != Content::Value);
         let held = || graph.references().targets(node).iter().filter(|&&to| graph.address(to).is_some());
-        let older = held().filter(|&&to| self.generations.first_seen(to) < made).count();
-        if holds { is_late && are_enough(older, held().count()) } else { is_raw }
+        let older = || held().filter(|&&to| self.generations.first_seen(to) < made).count();
+        if holds {
+            made.saturating_mul(2) >= self.generations.current() && are_enough(older(), held().count())
+        } else {
+            is_raw && made > 0
+        }
     }
 
     /// The outermost of the objects that lead to a container and are as new as it is.

@@ -54,12 +54,12 @@ impl ThreadSwitches {
     }
 }
 
-/// The timers of asyncio's event loops. A task that sleeps again and again gets a new timer at the address of the one before: the time when
-/// they are due tells them apart.
+/// The timers of asyncio's event loops. A task that sleeps again and again gets a new timer at the address of the one before, with
+/// another deadline.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LoopTimers {
-    /// The census that saw each first, by its address and the bits of that time.
-    first_seen: BTreeMap<(Addr, u64), usize>,
+    /// By address: the bits of the deadline, and the census that saw it first.
+    first_seen: BTreeMap<Addr, (u64, usize)>,
 }
 
 impl LoopTimers {
@@ -71,15 +71,16 @@ impl LoopTimers {
         census: usize,
     ) {
         let is_timer: Vec<bool> = graph.types().iter().map(|counted| is_loop_timer(&counted.ty)).collect();
-        let is_timer = |&node: &NodeId| is_timer.get(graph.type_index(node).0 as usize) == Some(&true);
+        let is_it = |&node: &NodeId| is_timer.get(graph.type_index(node).0 as usize) == Some(&true);
         let mut now = BTreeMap::new();
-        if graph.types().iter().any(|counted| is_loop_timer(&counted.ty)) {
-            for at in graph.object_nodes().filter(is_timer).filter_map(|node| graph.address(node)) {
+        if is_timer.contains(&true) {
+            for at in graph.object_nodes().filter(is_it).filter_map(|node| graph.address(node)) {
                 let Some(when) = names.attribute(at, "_when").and_then(|when| number(names, when)) else {
                     continue;
                 };
-                let timer = (at, when.to_bits());
-                now.insert(timer, self.first_seen.get(&timer).copied().unwrap_or(census));
+                let deadline = when.to_bits();
+                let known = self.first_seen.get(&at).filter(|&&(before, _)| before == deadline);
+                now.insert(at, (deadline, known.map_or(census, |&(_, first)| first)));
             }
         }
         self.first_seen = now;
@@ -105,11 +106,9 @@ impl LoopTimers {
             }
         }
         let timers = met.into_iter().filter(|&node| graph.type_of(node).is_some_and(is_loop_timer));
-        let known = |(&(at, _), &first): (&(Addr, u64), &usize)| (at, first);
-        let first_seen: BTreeMap<Addr, usize> = self.first_seen.iter().map(known).collect();
         timers
-            .filter_map(|node| first_seen.get(&graph.address(node)?))
-            .all(|first_seen| first_seen * 2 <= censuses)
+            .filter_map(|node| self.first_seen.get(&graph.address(node)?))
+            .all(|(_, first_seen)| first_seen * 2 <= censuses)
     }
 }
 

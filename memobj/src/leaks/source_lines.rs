@@ -59,7 +59,9 @@ pub fn find_lines(pid: u32, leaks: &mut [Leak], mentions: &[(usize, Mentions)], 
             let calls = |line: &str| occurrences(line, object).any(|(_, rest)| is_call(rest, &ways));
             let callers = [false, true].map(|is_namesake| {
                 let alike = mentions.of_object().iter().filter(|mention| mention.is_namesake == is_namesake);
-                sources.first_lines(alike.map(|mention| &mention.function), calls).collect::<Vec<CodeLine>>()
+                let calling = alike
+                    .filter_map(|mention| sources.line_in(&mention.function, |body| first_that(body, calls)));
+                calling.collect::<Vec<CodeLine>>()
             });
             leak.callers = callers.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();
             leak.callers.truncate(MAX_CANDIDATES);
@@ -127,9 +129,7 @@ impl Sources {
     fn linking_lines(&mut self, mentions: &Mentions, link: &str, holder: Option<&str>) -> Vec<CodeLine> {
         // What an object begins with is no link to another one.
         let own = || mentions.of_container().iter().filter(|mention| !mention.is_initializer());
-        let links = |body: &[(u32, &str)]| {
-            body.iter().find(|(_, line)| assigns_attribute(line, link)).map(|&(number, _)| number)
-        };
+        let links = |body: &[(u32, &str)]| first_that(body, |line| assigns_attribute(line, link));
         let mut found = Vec::new();
         if let Some(holder) = holder {
             let is_named = |body: &[(u32, &str)]| body.iter().any(|(_, line)| names(line, holder));
@@ -158,7 +158,7 @@ impl Sources {
         let mut lines = |test: &dyn Fn(&str) -> bool| {
             self.lines_by(mentions.of_container().iter(), |body| {
                 let is_remover = body.iter().any(|(_, line)| removes(line, name));
-                body.iter().find(|(_, line)| !is_remover && test(line)).map(|&(number, _)| number)
+                first_that(body, |line| !is_remover && test(line))
             })
         };
         let of_attributes = lines(&|line| remakes(line, name) && assigns_attribute(line, name));
@@ -172,7 +172,7 @@ impl Sources {
         mentions: impl Iterator<Item = &'m Mention>,
         test: impl Fn(&str) -> bool,
     ) -> Vec<CodeLine> {
-        self.lines_by(mentions, |body| body.iter().find(|(_, line)| test(line)).map(|&(number, _)| number))
+        self.lines_by(mentions, |body| first_that(body, &test))
     }
 
     /// The lines that `find` finds in the bodies of these functions, as [`lines_that`](Self::lines_that).
@@ -184,13 +184,7 @@ impl Sources {
         let own = mentions.filter(|mention| !mention.is_foreign);
         let mut found: Vec<(Closeness, CodeLine)> = Vec::new();
         for mention in own {
-            let function = &mention.function;
-            let Some((source, first)) = self.text(&function.file).zip(function.line) else { continue };
-            let body: Vec<(u32, &str)> = function_lines(source, first).collect();
-            let line = find(&body);
-            found.extend(
-                line.map(|line| (mention.closeness, CodeLine { line: Some(line), ..function.clone() })),
-            );
+            found.extend(self.line_in(&mention.function, &find).map(|line| (mention.closeness, line)));
         }
         let best = found.iter().map(|(closeness, _)| *closeness).min();
         found.retain(|(closeness, _)| Some(*closeness) == best);
@@ -206,17 +200,15 @@ impl Sources {
         lines
     }
 
-    /// The first line of each of these functions for which `test` holds; functions without such a line are left out.
-    fn first_lines<'f>(
+    /// The line that `find` finds in the body of a function.
+    fn line_in(
         &mut self,
-        functions: impl Iterator<Item = &'f CodeLine>,
-        test: impl Fn(&str) -> bool,
-    ) -> impl Iterator<Item = CodeLine> {
-        functions.filter_map(move |function| {
-            let (source, first) = self.text(&function.file).zip(function.line)?;
-            let line = function_lines(source, first).find(|(_, line)| test(line))?.0;
-            Some(CodeLine { line: Some(line), ..function.clone() })
-        })
+        function: &CodeLine,
+        find: impl Fn(&[(u32, &str)]) -> Option<u32>,
+    ) -> Option<CodeLine> {
+        let (source, first) = self.text(&function.file).zip(function.line)?;
+        let body: Vec<(u32, &str)> = function_lines(source, first).collect();
+        Some(CodeLine { line: Some(find(&body)?), ..function.clone() })
     }
 
     /// The first of these lines that waits in a loop that removes from `name`, or calls one of the functions that do.
@@ -317,6 +309,11 @@ fn read_source(pid: u32, file: &str) -> Option<String> {
     let mut text = String::new();
     opened.take(facts.len()).read_to_string(&mut text).ok()?;
     Some(text)
+}
+
+/// The first of these lines for which `test` holds.
+fn first_that(body: &[(u32, &str)], test: impl Fn(&str) -> bool) -> Option<u32> {
+    body.iter().find(|(_, line)| test(line)).map(|&(number, _)| number)
 }
 
 /// The lines of the body of the function that begins on the line `first`, with their numbers; of a lambda, that line.
